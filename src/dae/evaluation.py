@@ -1,0 +1,88 @@
+"""What is measured on the test set: image quality, what the judge M still reads, test errors."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dae.batches import to_float
+from dae.compute import evaluating
+from dae.corruptions import Images, as_float
+from dae.filters import same_size
+from dae.metrics import QUALITY, Values, report_rows, with_interval
+from dae.params import Evaluation
+from dae.seeding import stream
+
+Metrics = dict[str, Any]
+
+
+def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: int = 500) -> NDArray[np.float32]:
+    """Output of the model for stored images (N, C, H, W), in batches of `size`."""
+    model.to(device)
+    with evaluating(model):
+        parts = [
+            model(to_float(torch.from_numpy(np.array(images[start : start + size])).to(device))).cpu()
+            for start in range(0, len(images), size)
+        ]
+    return torch.cat(parts).float().numpy()
+
+
+def quality(output: Images, x: Images, *, settings: Evaluation, seed: int) -> tuple[Metrics, dict[str, Values]]:
+    """Mean PSNR (dB), SSIM and MSE with their intervals, and the values of each image."""
+    values = {name: measure(output, x) for name, measure in QUALITY.items()}
+    figures: Metrics = {}
+    for name, each in values.items():
+        figures |= with_interval(name, each, settings=settings, rng=stream(seed, "bootstrap", name))
+    return figures, values
+
+
+def restoration_metrics(
+    x_tilde: NDArray[Any],
+    restored: Images,
+    x: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    judge: nn.Module,
+    *,
+    settings: Evaluation,
+    seed: int,
+    device: torch.device,
+) -> tuple[Metrics, dict[str, Values], list[dict[str, Any]]]:
+    """Figures of a denoiser on the test set, the values of each image, and M's classification reports.
+
+    `x_tilde` stored corrupted images, `restored` (N, C, H, W) in [0, 1], `x` clean bytes, `labels` (N,).
+    """
+    clean = as_float(x)
+    shown = same_size(as_float(x_tilde), clean)
+    figures, values = quality(restored, clean, settings=settings, seed=seed)
+    for name, images in {"input": shown, "black": np.zeros_like(clean)}.items():
+        figures[f"psnr_{name}"] = float(QUALITY["psnr"](images, clean).mean())
+    reports = []
+    for name, images in {"clean": clean, "corrupted": shown, "restored": restored}.items():
+        predicted = apply(judge, images, device).argmax(axis=1).astype(np.uint8)
+        reports += report_rows(name, labels, predicted)
+        right = predicted == labels
+        rng = stream(seed, "bootstrap", "accuracy")
+        figures |= with_interval(f"accuracy_{name}", right, settings=settings, rng=rng)
+    return figures, values, reports
+
+
+def gains(psnr: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
+    """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB)."""
+    figures: Metrics = {}
+    for name, theirs in filters.items():
+        difference = psnr[: len(theirs)] - theirs
+        rng = stream(seed, "bootstrap", "gain")
+        figures |= with_interval(f"gain_over_{name}", difference, settings=settings, rng=rng)
+    return figures
+
+
+def require_gain(figures: Metrics) -> None:
+    """Raises ValueError if the restoration is no better than its input and than an all-black image."""
+    if figures["psnr"] <= figures["psnr_input"] and figures["psnr"] <= figures["psnr_black"]:
+        raise ValueError(
+            f"restored test images have PSNR {figures['psnr']:.2f} dB, no more than the corrupted input "
+            f"({figures['psnr_input']:.2f} dB) and an all-black image ({figures['psnr_black']:.2f} dB): "
+            "the network learned nothing; another learning_rate or more epochs may help"
+        )

@@ -1,0 +1,88 @@
+"""Classical restorations that learn nothing: what a denoiser has to beat.
+
+A filter is a function (x_tilde, strength) -> images (N, C, H, W) in [0, 1], with the strengths to choose from on
+validation images.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import median_filter
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from torch.nn.functional import interpolate
+
+from dae.corruptions import Images, blur
+from dae.metrics import mse
+
+
+def clipped(x_tilde: Images, strength: float = 0) -> Images:
+    return np.clip(x_tilde, 0, 1)
+
+
+def gaussian_filter(x_tilde: Images, strength: float) -> Images:
+    """Gaussian filter; `strength`: its width in pixels."""
+    return clipped(blur(x_tilde, sigma=strength))
+
+
+def median(x_tilde: Images, strength: float) -> Images:
+    """Median filter; `strength`: the side of its window in pixels."""
+    return clipped(median_filter(x_tilde, size=int(strength), axes=(2, 3)))
+
+
+def total_variation(x_tilde: Images, strength: float) -> Images:
+    """Chambolle's total-variation denoising; `strength`: its weight."""
+    return _each(x_tilde, lambda image: denoise_tv_chambolle(image, weight=strength))
+
+
+def non_local_means(x_tilde: Images, strength: float) -> Images:
+    """Non-local means, 5 x 5 patches within 6 pixels; `strength`: its cut-off distance h."""
+    return _each(x_tilde, lambda image: denoise_nl_means(image, patch_size=5, patch_distance=6, h=strength))
+
+
+def _each(x_tilde: Images, restore: Callable[[Images], Images]) -> Images:
+    images = x_tilde.reshape(-1, *x_tilde.shape[2:])
+    return clipped(np.stack([restore(image) for image in images]).reshape(x_tilde.shape).astype(np.float32))
+
+
+def enlarge(x_tilde: Images, mode: str, side: int) -> Images:
+    """Interpolation to `side` x `side` pixels by torch: nearest, bilinear or bicubic."""
+    options = {} if mode == "nearest" else {"align_corners": False}
+    return clipped(interpolate(torch.from_numpy(x_tilde), size=(side, side), mode=mode, **options).numpy())
+
+
+@dataclass(frozen=True)
+class Filter:
+    apply: Callable[[Images, float], Images]
+    strengths: tuple[float, ...]
+
+
+FILTERS = {
+    "gaussian_filter": Filter(gaussian_filter, (0.5, 0.75, 1.0, 1.25, 1.5)),
+    "median": Filter(median, (2, 3, 4, 5)),
+    "total_variation": Filter(total_variation, (0.1, 0.2, 0.4, 0.6, 0.8)),
+    "non_local_means": Filter(non_local_means, (0.2, 0.4, 0.6, 0.8)),
+}
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+
+def same_size(x_tilde: Images, x: Images) -> Images:
+    """What a person would look at: the corrupted images clipped to [0, 1], enlarged by nearest pixel if smaller."""
+    return clipped(x_tilde) if x_tilde.shape == x.shape else enlarge(x_tilde, "nearest", x.shape[-1])
+
+
+def choose_strength(name: str, x_tilde: Images, x: Images) -> float:
+    """The strength of a filter with the least mean squared error on the given (validation) images."""
+    filter_ = FILTERS[name]
+    return min(filter_.strengths, key=lambda s: float(mse(filter_.apply(x_tilde, s), x).mean()))
+
+
+def restorations(
+    x_tilde: Images, x_tilde_validation: Images, x_validation: Images, side: int
+) -> dict[str, tuple[Images, float | None]]:
+    """Every filter that applies: its restoration of `x_tilde` and the strength chosen on the validation images."""
+    if x_tilde.shape[-1] != side:
+        return {mode: (enlarge(x_tilde, mode, side), None) for mode in INTERPOLATIONS}
+    strengths = {name: choose_strength(name, x_tilde_validation, x_validation) for name in FILTERS}
+    return {name: (FILTERS[name].apply(x_tilde, strength), strength) for name, strength in strengths.items()}

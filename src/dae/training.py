@@ -1,0 +1,157 @@
+"""The only training loop: epochs, optimiser, schedule, validation, the best state, resuming."""
+
+import copy
+import math
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
+from tqdm import tqdm
+
+from dae.batches import Batches
+from dae.compute import Loss
+from dae.params import Training
+
+Row = dict[str, Any]  # one epoch of history
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": lambda parameters, **options: torch.optim.Adam(parameters, fused=True, **options),
+    "adamw": lambda parameters, **options: torch.optim.AdamW(parameters, fused=True, **options),
+    "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
+}
+# The rate at a step: constant; warm-up to the given rate and down to 0 (Smith 2018); half a cosine down to 0.
+SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]] = {
+    "constant": lambda optimizer, rate, steps: LambdaLR(optimizer, lambda step: 1.0),
+    "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=steps),
+    "cosine": lambda optimizer, rate, steps: CosineAnnealingLR(optimizer, T_max=steps),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of an unfinished training lies, and what it must have been made from to be taken up again."""
+
+    path: Path
+    fingerprint: str
+
+
+@dataclass
+class Fit:
+    """What a training gave: a row per epoch, and the weights after the epoch with the least validation value."""
+
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = math.inf
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    batches: Batches,
+    validate: Callable[[nn.Module], Row],
+    *,
+    count: int,
+    settings: Training,
+    name: str,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Row, float], None] = lambda row, seconds: None,
+) -> Fit:
+    """Train `model` in place and load its best state into it.
+
+    `batches(epoch)` yields the pairs of an epoch, `count` examples in all; `validate(model)` gives the validation
+    figures of an epoch, the first of which decides what is best. `on_epoch` gets each row of history and the seconds
+    it took. With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if it
+    had not stopped. Raises ValueError when the loss is not finite any more.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last)
+    steps = math.ceil(count / settings.batch_size)
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), **options)
+    schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, max(1, steps * settings.epochs))
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    result = _resume(checkpoint, parts, device) if checkpoint else Fit()
+
+    for epoch in range(len(result.history), settings.epochs):
+        began = time.perf_counter()
+        train_loss = 0.0
+        bar = tqdm(batches(epoch), f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
+        for x, target in bar:
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                output = model(x)
+            value = loss(output.float(), target)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            train_loss += float(value.detach()) * len(x) / count
+        row = {"epoch": epoch + 1, "train_loss": train_loss, **validate(model)}
+        _require_finite(row, name, settings)
+        _keep_best(result, row, model)
+        seconds = time.perf_counter() - began
+        print(_line(name, row, settings.epochs, seconds), file=sys.stderr, flush=True)
+        if checkpoint:
+            _save(checkpoint, parts, result)
+        on_epoch(row, seconds)
+
+    if result.best_state:
+        model.load_state_dict(result.best_state)
+    return result
+
+
+def _keep_best(result: Fit, row: Row, model: nn.Module) -> None:
+    result.history.append(row)
+    value = list(row.values())[2]  # the first figure of `validate`, after epoch and train_loss
+    if value < result.best_value:
+        result.best_epoch, result.best_value = row["epoch"], value
+        result.best_state = copy.deepcopy(model.state_dict())
+
+
+def _require_finite(row: Row, name: str, settings: Training) -> None:
+    bad = next((key for key, value in row.items() if not math.isfinite(value)), None)
+    if bad:
+        raise ValueError(
+            f"{name}: {bad} is {row[bad]} in epoch {row['epoch']}; "
+            f"a learning_rate below {settings.learning_rate:g} is the likely cure"
+        )
+
+
+def _line(name: str, row: Row, epochs: int, seconds: float) -> str:
+    figures = "  ".join(f"{key} {value:.5g}" for key, value in row.items() if key != "epoch")
+    return f"{name}  epoch {row['epoch']}/{epochs}  {figures}  {seconds:.1f} s"
+
+
+def _save(checkpoint: Checkpoint, parts: dict[str, Any], result: Fit) -> None:
+    """Write the state to a temporary name and rename it, so that a checkpoint is whole or absent."""
+    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: part.state_dict() for name, part in parts.items()}
+    fresh = checkpoint.path.with_suffix(".tmp")
+    torch.save({"fingerprint": checkpoint.fingerprint, "result": vars(result), **state}, fresh)
+    os.replace(fresh, checkpoint.path)
+
+
+def _resume(checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device) -> Fit:
+    """The state that was saved, if it is whole and of the same making; else a new start."""
+    if not checkpoint.path.exists():
+        return Fit()
+    try:
+        saved = torch.load(checkpoint.path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        print(f"{checkpoint.path}: damaged, so training starts anew: {error}".splitlines()[0], file=sys.stderr)
+        return Fit()
+    if saved.get("fingerprint") != checkpoint.fingerprint:
+        return Fit()
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
+    result = Fit(**saved["result"])
+    print(f"{checkpoint.path}: goes on after epoch {len(result.history)}", file=sys.stderr, flush=True)
+    return result

@@ -1,0 +1,7 @@
+"""The pipeline's stages: one Typer command each, run by DVC from the root of the checkout."""
+
+import sys
+from pathlib import Path
+
+# The library of this very checkout, also in the temporary ones that `dvc exp run --temp` and `--queue` make.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))

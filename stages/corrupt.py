@@ -1,0 +1,47 @@
+"""Corrupt the prepared images with one entry of `corruptions`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dae.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
+from dae.datasets import SPLITS, load_images
+from dae.files import read_json, replacing, write_json
+from dae.params import Corruption, read
+from dae.seeding import stream
+from dae.tracking import run as track
+from stages.common import PARAMS, run, seed
+
+
+def main(name: str, clean: Path, output: Path) -> None:
+    """Write OUTPUT/{train,validation,test}.npy, independent frozen draws of the corruption NAME of the images CLEAN."""
+    settings = read(PARAMS, f"corruptions.{name}", Corruption)
+    root = seed()
+    upstream = read_json(clean / "params.json")
+    params = {**upstream, "seed": root, "corruption": {"name": name, **settings.model_dump()}}
+    kind, arguments = settings.kind, settings.arguments
+    with track("corrupt", name, params) as record, replacing(output) as folder:
+        for split in tqdm(SPLITS, f"corrupt {name}", leave=False, disable=None):
+            x = load_images(clean, split)
+            record.input(clean / f"{split}.npy", split)
+            shape = corrupted_shape(kind, arguments, x.shape[1:])
+            dtype = storage_dtype(kind, arguments)
+            out = np.lib.format.open_memmap(folder / f"{split}.npy", "w+", dtype, (settings.draws, len(x), *shape))
+            for draw in range(settings.draws):
+                corrupt_blocks(
+                    x,
+                    kind,
+                    arguments,
+                    out[draw],
+                    rng_of_block=lambda block: stream(root, "corrupt", name, split, draw, block),  # noqa: B023
+                    threads=os.cpu_count() or 1,  # the bytes do not depend on it
+                )
+        record.metrics({"test_mean": as_float(out).mean(), "test_std": as_float(out).std()})
+        record.images({"original": as_float(x[:10]), name: as_float(out[0, :10])}, "examples")
+        write_json(folder / "params.json", params)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,62 @@
+"""Measure a trained denoiser on the test set."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dae import models
+from dae.compute import configure
+from dae.corruptions import as_float
+from dae.datasets import load_draws, load_images, load_labels
+from dae.evaluation import apply, gains, require_gain, restoration_metrics
+from dae.files import load_table, read_json, replacing, write_csv, write_json
+from dae.filters import clipped, same_size
+from dae.params import Evaluation, read
+from dae.plots import image_grid, save
+from dae.tracking import run as track
+from stages.common import PARAMS, compute, run, seed
+
+
+def main(
+    section: str, name: str, trained: Path, judge: Path, clean: Path, corrupted: Path, baselines: Path, output: Path
+) -> None:
+    """Measure the denoiser in TRAINED (entry NAME of SECTION) on the test split of CLEAN and CORRUPTED."""
+    settings = read(PARAMS, "evaluation", Evaluation)
+    root, device = seed(), configure(compute())
+    model, _ = models.load(trained / "model")
+    referee, _ = models.load(judge)
+    params = {**read_json(trained / "model" / "params.json"), "evaluation": settings.model_dump()}
+    x, labels = load_images(clean, "test"), load_labels(clean, "test")
+    x_tilde = load_draws(corrupted, "test")[0]
+    filters = load_table(baselines / "psnr.npz")
+
+    with track(f"evaluate_{section}", name, params) as record, replacing(output) as folder:
+        for path in (clean / "test.npy", clean / "test_labels.npy", corrupted / "test.npy"):
+            record.input(path, "test")
+        restored = clipped(apply(model, x_tilde, device))
+        metrics, values, reports = restoration_metrics(
+            x_tilde, restored, x, labels, referee, settings=settings, seed=root, device=device
+        )
+        metrics["parameters"] = models.parameter_count(model)
+        metrics |= gains(values["psnr"], filters, settings=settings, seed=root)
+        if settings.require_gain:
+            require_gain(metrics)
+        write_json(folder / "metrics.json", metrics)
+        write_csv(folder / "classification.csv", reports)
+        digits = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
+        pictures = {
+            "original": as_float(x[digits]),
+            "corrupted": same_size(as_float(x_tilde[digits]), as_float(x[digits])),
+            "restored": restored[digits],
+        }
+        np.savez(folder / "samples.npz", **pictures)  # type: ignore[arg-type]
+        save(image_grid(pictures, f"{section}: {name}"), folder / "grid.png")
+        record.metrics(metrics)
+        record.artifact(folder / "classification.csv")
+        record.artifact(folder / "grid.png", "figures")
+        record.artifact(trained / "history.csv")
+        record.model(model, as_float(x_tilde[:2]))
+
+
+if __name__ == "__main__":
+    run(main)

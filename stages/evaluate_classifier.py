@@ -1,0 +1,45 @@
+"""Measure a trained classifier on the test set: the judge M, or a fine-tuned stack."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dae import models
+from dae.compute import configure
+from dae.corruptions import as_float
+from dae.datasets import load_images, load_labels
+from dae.evaluation import apply
+from dae.files import read_json, replacing, write_csv, write_json
+from dae.metrics import report_rows, with_interval
+from dae.params import Evaluation, read
+from dae.seeding import stream
+from dae.tracking import run as track
+from stages.common import PARAMS, compute, run, seed
+
+
+def main(stage: str, name: str, trained: Path, clean: Path, output: Path) -> None:
+    """Measure the classifier in TRAINED on the test split of CLEAN."""
+    settings = read(PARAMS, "evaluation", Evaluation)
+    root, device = seed(), configure(compute())
+    model, _ = models.load(trained / "model")
+    params = {**read_json(trained / "model" / "params.json"), "evaluation": settings.model_dump()}
+    x, labels = load_images(clean, "test"), load_labels(clean, "test")
+
+    with track(stage, name, params) as record, replacing(output) as folder:
+        for path in (clean / "test.npy", clean / "test_labels.npy"):
+            record.input(path, "test")
+        predicted = apply(model, x, device).argmax(axis=1).astype(np.uint8)
+        wrong = 100.0 * (predicted != labels)
+        metrics = with_interval("test_error", wrong, settings=settings, rng=stream(root, "bootstrap", "error"))
+        metrics["parameters"] = models.parameter_count(model)
+        write_json(folder / "metrics.json", metrics)
+        write_csv(folder / "classification.csv", report_rows("clean", labels, predicted))
+        np.save(folder / "wrong.npy", predicted != labels)
+        record.metrics(metrics)
+        record.artifact(folder / "classification.csv")
+        record.artifact(trained / "history.csv")
+        record.model(model, as_float(x[:2]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,57 @@
+"""What every training leaves behind: checkpoints while it runs, a network with its history at the end."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import nn
+
+from dae import models
+from dae.files import md5, replacing, write_csv, write_json
+from dae.tracking import Run
+from dae.training import Fit
+
+CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
+
+
+def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
+    """What a checkpoint must have been made from to be taken up: the params, the data, the library's code."""
+    code = sorted((Path(__file__).resolve().parents[1] / "src" / "dae").rglob("*.py"))
+    content = [json.dumps(params, sort_keys=True), *(md5(path) for path in [*inputs, *code])]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()
+
+
+def publish(
+    output: Path,
+    record: Run,
+    *,
+    model: nn.Module,
+    card: tuple[str, Mapping[str, Any]],
+    result: Fit,
+    params: Mapping[str, Any],
+    example: NDArray[Any],
+    checkpoints: Path,
+) -> None:
+    """Write a trained network with its history and figures to OUTPUT, log them, and drop the checkpoints.
+
+    `card`: kind and arguments of the network; `result`: its dae.training.Fit; `example`: a batch of inputs, float32.
+    """
+    with replacing(output) as folder:
+        models.save(folder / "model", model, *card)
+        write_json(folder / "model" / "params.json", params)
+        write_csv(folder / "history.csv", result.history)
+        metrics = {
+            "parameters": models.parameter_count(model),
+            "best_epoch": result.best_epoch,
+            **{f"best_{key}": value for key, value in result.history[result.best_epoch - 1].items() if key != "epoch"},
+        }
+        write_json(folder / "metrics.json", metrics)
+        record.metrics(metrics)
+        record.artifact(folder / "history.csv")
+        record.history({output.name: result.history})
+        record.model(model, example)
+    shutil.rmtree(checkpoints, ignore_errors=True)

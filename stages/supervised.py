@@ -1,0 +1,68 @@
+"""Training on labels, shared by the judge and by fine-tuning."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dae.batches import in_order, resident, supervised, to_float
+from dae.compute import configure, error_rate, mean_loss
+from dae.datasets import load_images, load_labels
+from dae.files import read_json
+from dae.losses import cross_entropy
+from dae.params import Training
+from dae.seeding import stream
+from dae.tracking import run as track
+from dae.training import Checkpoint, fit
+from stages.common import compute, seed
+from stages.publish import CHECKPOINTS, fingerprint, publish
+
+
+def train_on_labels(
+    stage: str,
+    item: str | None,
+    settings: Training,
+    *,
+    model: nn.Module,
+    card: tuple[str, dict[str, Any]],
+    params: dict[str, Any],
+    clean: Path,
+    output: Path,
+    more_inputs: tuple[Path, ...] = (),
+) -> None:
+    """Train `model` (its kind and arguments: `card`) on the images CLEAN; the least validation error is kept."""
+    root, device = seed(), configure(machine := compute())
+    params = {**params, **read_json(clean / "params.json"), "seed": root, "compute": machine.model_dump()}
+    paths = [clean / f"{split}{part}.npy" for split in ("train", "validation") for part in ("", "_labels")]
+    x, x_val = (resident(load_images(clean, split), device) for split in ("train", "validation"))
+    y, y_val = (resident(load_labels(clean, split), device) for split in ("train", "validation"))
+    checkpoints = CHECKPOINTS / stage / (item or "")
+    with track(stage, item, params) as record:
+        for path in [*paths, *more_inputs]:
+            record.input(path, path.stem)
+        result = fit(
+            model.to(device),
+            cross_entropy,
+            supervised(x, y, size=settings.batch_size, stream_of=partial(stream, root, stage, item or "")),
+            lambda net: {
+                "validation_error": error_rate(net, in_order(x_val, y_val)),
+                "validation_loss": mean_loss(net, cross_entropy, in_order(x_val, y_val)),
+            },
+            count=len(x),
+            settings=settings,
+            name=" ".join([stage, item or ""]).strip(),
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [*paths, *more_inputs])),
+            on_epoch=record.epoch,
+        )
+        example = to_float(x_val[:2]).cpu().numpy()
+        publish(
+            output,
+            record,
+            model=model,
+            card=card,
+            result=result,
+            params=params,
+            example=example,
+            checkpoints=checkpoints,
+        )
