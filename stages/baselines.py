@@ -7,10 +7,9 @@ import numpy as np
 
 from dae.corruptions import as_float
 from dae.datasets import load_draws, load_images
-from dae.evaluation import quality
 from dae.files import read_json, replacing, write_json
 from dae.filters import restorations, same_size
-from dae.metrics import psnr
+from dae.metrics import psnr, quality
 from dae.params import Evaluation, read
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed

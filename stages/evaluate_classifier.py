@@ -8,9 +8,9 @@ from dae import models
 from dae.compute import configure
 from dae.corruptions import as_float
 from dae.datasets import load_images, load_labels
-from dae.evaluation import apply
+from dae.evaluation import apply, report_rows
 from dae.files import read_json, replacing, write_csv, write_json
-from dae.metrics import report_rows, with_interval
+from dae.metrics import with_interval
 from dae.params import Evaluation, read
 from dae.seeding import stream
 from dae.tracking import run as track

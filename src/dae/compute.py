@@ -13,16 +13,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def configure(compute: Compute) -> torch.device:
-    """Fix the number of threads, ask for deterministic kernels, and choose the device.
+    """Fix the number of threads, choose the device, and have it compute the same bits every time.
 
     Raises ValueError if CUDA is asked for and not there.
     """
     torch.set_num_threads(compute.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    if compute.device == "cuda" and not torch.cuda.is_available():
+    cuda = compute.device != "cpu" and torch.cuda.is_available()
+    if compute.device == "cuda" and not cuda:
         raise ValueError("compute.device: cuda is asked for, but PyTorch finds no CUDA device; use auto or cpu")
-    return torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if cuda:  # on a CPU the kernels used here are deterministic as they are, and asking costs a second
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return torch.device("cuda" if cuda else "cpu")
 
 
 def mean_loss(model: nn.Module, loss: Loss, batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import classification_report
 from torch import nn
 
 from dae.batches import to_float
 from dae.compute import evaluating
 from dae.corruptions import Images, as_float
 from dae.filters import same_size
-from dae.metrics import QUALITY, Values, report_rows, with_interval
+from dae.metrics import QUALITY, Values, quality, with_interval
 from dae.params import Evaluation
 from dae.seeding import stream
 
@@ -27,15 +28,6 @@ def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: in
             for start in range(0, len(images), size)
         ]
     return torch.cat(parts).float().numpy()
-
-
-def quality(output: Images, x: Images, *, settings: Evaluation, seed: int) -> tuple[Metrics, dict[str, Values]]:
-    """Mean PSNR (dB), SSIM and MSE with their intervals, and the values of each image."""
-    values = {name: measure(output, x) for name, measure in QUALITY.items()}
-    figures: Metrics = {}
-    for name, each in values.items():
-        figures |= with_interval(name, each, settings=settings, rng=stream(seed, "bootstrap", name))
-    return figures, values
 
 
 def restoration_metrics(
@@ -86,3 +78,15 @@ def require_gain(figures: Metrics) -> None:
             f"({figures['psnr_input']:.2f} dB) and an all-black image ({figures['psnr_black']:.2f} dB): "
             "the network learned nothing; another learning_rate or more epochs may help"
         )
+
+
+def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Precision, recall and f1 of each digit, as the rows of a table; `images` says of which images."""
+    report: Metrics = classification_report(labels, predicted, output_dict=True, zero_division=0)
+    rows = []
+    for name, figures in report.items():
+        if name == "accuracy":
+            figures = {"f1-score": figures, "support": len(labels)}
+        row = {"images": images, "class": name, "precision": figures.get("precision"), "recall": figures.get("recall")}
+        rows.append({**row, "f1": figures["f1-score"], "support": int(figures["support"])})
+    return rows

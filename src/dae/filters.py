@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.ndimage import median_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
-from torch.nn.functional import interpolate
 
 from dae.corruptions import Images, blur
 from dae.metrics import mse
@@ -47,7 +45,10 @@ def _each(x_tilde: Images, restore: Callable[[Images], Images]) -> Images:
 
 
 def enlarge(x_tilde: Images, mode: str, side: int) -> Images:
-    """Interpolation to `side` x `side` pixels by torch: nearest, bilinear or bicubic."""
+    """Interpolation to `side` x `side` pixels by PyTorch: nearest, bilinear or bicubic."""
+    import torch  # seconds to load, and no other filter needs it
+    from torch.nn.functional import interpolate
+
     options = {} if mode == "nearest" else {"align_corners": False}
     return clipped(interpolate(torch.from_numpy(x_tilde), size=(side, side), mode=mode, **options).numpy())
 

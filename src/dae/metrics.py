@@ -1,16 +1,16 @@
-"""Image quality per image, classification figures, and bootstrap intervals."""
+"""Image quality per image, and bootstrap intervals of means over images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from skimage.metrics import structural_similarity
-from sklearn.metrics import classification_report
 
 from dae.corruptions import Images
 from dae.params import Evaluation
+from dae.seeding import stream
 
 Values = NDArray[np.float64]  # one value an image
 
@@ -60,13 +60,12 @@ def with_interval(
     return {name: mean, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
 
-def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Precision, recall and f1 of each digit, as the rows of a table; `images` says of which images."""
-    report: Mapping[str, Any] = classification_report(labels, predicted, output_dict=True, zero_division=0)
-    rows = []
-    for name, figures in report.items():
-        if name == "accuracy":
-            figures = {"f1-score": figures, "support": len(labels)}
-        row = {"images": images, "class": name, "precision": figures.get("precision"), "recall": figures.get("recall")}
-        rows.append({**row, "f1": figures["f1-score"], "support": int(figures["support"])})
-    return rows
+def quality(
+    output: Images, x: Images, *, settings: Evaluation, seed: int
+) -> tuple[dict[str, float], dict[str, Values]]:
+    """Mean PSNR (dB), SSIM and MSE with their intervals, and the values of each image."""
+    values = {name: measure(output, x) for name, measure in QUALITY.items()}
+    figures: dict[str, float] = {}
+    for name, each in values.items():
+        figures |= with_interval(name, each, settings=settings, rng=stream(seed, "bootstrap", name))
+    return figures, values

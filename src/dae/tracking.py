@@ -7,12 +7,14 @@ after each epoch and at the end. When the store is away the stage goes on and sa
 
 import getpass
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,15 +217,15 @@ def _import() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow's and PyTorch's own chatter about saving a model is kept from the terminal; warnings are not."""
-    import logging
-
+    """MLflow's and PyTorch's own chatter about stores and saved models is kept from the terminal."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

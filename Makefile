@@ -1,0 +1,50 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 5000
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install run quick test lint ui deliver lock clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed  ## Make .venv and install the locked dependencies and the project
+
+# A stamp newer than the lock file: a second run installs nothing.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install  ## Run the whole pipeline on the real data (dvc repro)
+	dvc repro
+
+quick: install  ## Run every stage on a small sample in a scratch copy, for a first look
+	python -m stages.quick .scratch
+
+test: install  ## Run the tests
+	pytest
+
+lint: install  ## Check format, style and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+ui: install  ## Show the runs: MLflow on http://127.0.0.1:5000 (PORT=... for another port)
+	python -m stages.ui --port $(PORT)
+
+deliver: install  ## Send MLflow runs that were kept on disk while the store was away
+	python -m stages.deliver
+
+lock: install  ## Pin the dependencies of pyproject.toml anew, with hashes, for all platforms
+	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove the environment, scratch copies and checkpoints; data, results and runs stay
+	rm -rf .venv .scratch .checkpoints .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -1,0 +1,227 @@
+"""The pipeline as a user runs it: real DVC, real MLflow, real MNIST, a small sample, one epoch."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from dae import models
+from dae.files import read_csv
+from stages.quick import copy_project, shrink
+
+KEPT = {
+    "corruptions": ["gaussian", "downsample"],
+    "clean": ["gaussian_conv"],
+    "noise2noise": ["gaussian_conv"],
+    "upscaler": ["double"],
+    "stacked": ["sdae_3"],
+}
+STAGES = {
+    "prepare",
+    "corrupt@gaussian",
+    "corrupt@downsample",
+    "train_classifier",
+    "train_clean@gaussian_conv",
+    "train_noise2noise@gaussian_conv",
+    "train_upscaler@double",
+    "pretrain@sdae_3",
+    "finetune@sdae_3",
+    "baselines@gaussian",
+    "baselines@downsample",
+    "evaluate_classifier@judge",
+    "evaluate_clean@gaussian_conv",
+    "evaluate_noise2noise@gaussian_conv",
+    "evaluate_upscaler@double",
+    "evaluate_stacked@sdae_3",
+    "plot",
+}
+
+
+def one_of_each(params: Any) -> None:
+    shrink(params)
+    params["prepare"]["limit"] = 300
+    params["compute"]["threads"] = 1
+    for section, names in KEPT.items():
+        params[section] = {name: params[section][name] for name in names}
+    params["stacked"]["sdae_3"]["hidden"] = [32, 16, 8]
+
+
+def dvc(project: Path, *arguments: str, expect: int = 0) -> str:
+    """Run a DVC command in the project; its output, both streams."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == expect, output
+    return output
+
+
+def executed(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline") / "project"
+    copy_project(folder, one_of_each)
+    dvc(folder, "repro")
+    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "results"], cwd=folder, check=True
+    )
+    return folder
+
+
+def tracked_runs(project: Path) -> list[Any]:
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("denoising-autoencoders")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def the_run(project: Path, name: str) -> Any:
+    (found,) = [run for run in tracked_runs(project) if run.info.run_name == name]
+    return found
+
+
+@pytest.fixture
+def edit(project: Path) -> Iterator[Callable[[Callable[[Any], None]], None]]:
+    """Edit params.yaml for one test; afterwards everything is as committed."""
+
+    def apply(change: Callable[[Any], None]) -> None:
+        yaml = YAML()
+        params = yaml.load(project / "params.yaml")
+        change(params)
+        yaml.dump(params, project / "params.yaml")
+
+    yield apply
+    subprocess.run(["git", "checkout", "--quiet", "."], cwd=project, check=True)
+    dvc(project, "checkout", "--force")
+
+
+def test_every_stage_made_one_finished_run(project: Path) -> None:
+    runs = tracked_runs(project)
+    assert sorted(run.info.run_name for run in runs) == sorted(STAGES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert not list((project / ".mlflow_outbox").iterdir())
+
+
+def test_evaluation_run_has_all_params_metrics_and_inputs(project: Path) -> None:
+    run = the_run(project, "evaluate_noise2noise@gaussian_conv")
+    expected = {
+        "seed": "0",
+        "prepare.limit": "300",
+        "corruption.sigma": "0.5",
+        "corruption.draws": "2",
+        "model.kind": "conv",
+        "loss.kind": "mse",
+        "learning_rate": "0.004",
+        "epochs": "1",
+        "targets": "noise2noise",
+        "evaluation.resamples": "100",
+    }
+    assert expected.items() <= run.data.params.items()
+    saved = json.loads((project / "results/evaluate/noise2noise/gaussian_conv/metrics.json").read_text())
+    assert {key: pytest.approx(value) for key, value in saved.items()} == run.data.metrics
+    assert run.data.tags["stage"] == "evaluate_noise2noise"
+    assert run.data.tags["git_dirty"] == "false"
+    assert len(run.data.tags["mlflow.source.git.commit"]) == 40
+    digests = {item.dataset.name: item.dataset.digest for item in run.inputs.dataset_inputs}
+    lock = YAML(typ="safe").load(project / "dvc.lock")
+    hashes = {out["path"]: out["md5"] for out in lock["stages"]["evaluate_noise2noise@gaussian_conv"]["deps"]}
+    assert digests["data/corrupted/gaussian/test.npy"] == hashes["data/corrupted/gaussian/test.npy"]
+
+
+def test_tracked_model_loads_and_is_the_one_on_disk(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow.pytorch
+    import torch
+
+    run = the_run(project, "train_clean@gaussian_conv")
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    tracked = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
+    ours, card = models.load(project / "results/clean/gaussian_conv/model")
+    x_tilde = torch.rand(3, 1, 28, 28)
+    assert card["kind"] == "conv"
+    torch.testing.assert_close(tracked(x_tilde), ours(x_tilde))
+
+
+def test_histories_are_tracked_by_epoch(project: Path) -> None:
+    run = the_run(project, "train_clean@gaussian_conv")
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    tracked = client.get_metric_history(run.info.run_id, "validation_loss")
+    rows = read_csv(project / "results/clean/gaussian_conv/history.csv")
+    assert [metric.step for metric in tracked] == [row["epoch"] for row in rows]
+    assert [metric.value for metric in tracked] == pytest.approx([row["validation_loss"] for row in rows], rel=1e-5)
+
+
+def test_summary_has_a_row_for_each_trained_item(project: Path) -> None:
+    rows = read_csv(project / "results/summary.csv")
+    assert [(row["section"], row["name"]) for row in rows] == [
+        ("classifier", "judge"),
+        ("clean", "gaussian_conv"),
+        ("noise2noise", "gaussian_conv"),
+        ("upscaler", "double"),
+        ("stacked", "sdae_3"),
+    ]
+    assert all(row["psnr_low"] <= row["psnr"] <= row["psnr_high"] for row in rows if row["psnr"] != "")
+    assert {path.suffix for path in (project / "results/figures").iterdir()} == {".png"}
+
+
+def test_the_two_draws_are_independent_and_unclipped(project: Path) -> None:
+    draws = np.load(project / "data/corrupted/gaussian/train.npy").astype(float)
+    clean = np.load(project / "data/prepared/train.npy") / 255
+    noise = draws - clean
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.01
+    assert abs(noise[:, clean == 0].mean()) < 0.01
+    assert draws.min() < -1
+    assert draws.max() > 2
+
+
+def test_nothing_runs_twice(project: Path) -> None:
+    assert executed(dvc(project, "repro")) == set()
+
+
+def test_same_params_give_the_same_bytes(project: Path) -> None:
+    before = (project / "dvc.lock").read_text()
+    for stage in ("corrupt@gaussian", "train_noise2noise@gaussian_conv", "pretrain@sdae_3", "baselines@downsample"):
+        dvc(project, "repro", "--force", "--single-item", stage)
+    assert (project / "dvc.lock").read_text() == before
+
+
+def test_an_edit_runs_what_it_touches(project: Path, edit: Callable[[Callable[[Any], None]], None]) -> None:
+    output = dvc(project, "exp", "run", "-S", "clean.gaussian_conv.learning_rate=0.002")
+    assert executed(output) == {"train_clean@gaussian_conv", "evaluate_clean@gaussian_conv", "plot"}
+    assert "learning_rate" in dvc(project, "params", "diff")
+    assert "results/evaluate/clean/gaussian_conv/metrics.json" in dvc(project, "metrics", "diff")
+    dvc(project, "plots", "show")
+    runs = [run for run in tracked_runs(project) if run.info.run_name == "evaluate_clean@gaussian_conv"]
+    assert sorted(run.data.params["learning_rate"] for run in runs) == ["0.002", "0.004"]
+
+
+def test_a_temporary_experiment_is_tracked_in_the_main_store(project: Path) -> None:
+    before = len(tracked_runs(project))
+    dvc(project, "exp", "run", "--temp", "-S", "noise2noise.gaussian_conv.weight_decay=0.001")
+    assert len(tracked_runs(project)) == before + 3
+
+
+def test_a_mistake_is_one_line_and_leaves_earlier_results(
+    project: Path, edit: Callable[[Callable[[Any], None]], None]
+) -> None:
+    edit(lambda params: params["clean"]["gaussian_conv"]["model"].update(kind="convv"))
+    output = dvc(project, "repro", expect=255)
+    (line,) = [line for line in output.splitlines() if line.startswith("error:")]
+    assert "params.yaml: clean.gaussian_conv.model" in line
+    assert "conv" in line
+    assert "found 'convv'" in line
+    assert "Traceback" not in output
+    models.load(project / "results/clean/gaussian_conv/model")
