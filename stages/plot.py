@@ -38,6 +38,8 @@ def main(results: Path, output: Path) -> None:
 
 def _figures(results: Path, items: dict[str, list[str]], rows: list[Row]) -> dict[str, Any]:
     restoring = [row for row in rows if "psnr" in row]
+    seen = [row["corruption"] for row in restoring]
+    restoring.sort(key=lambda row: seen.index(row["corruption"]))  # what restores the same images stands together
     figures = {
         "loss_curves": loss_curves({f"{s}: {name}": history(results, s, name) for s in RESTORING for name in items[s]}),
         "psnr": intervals(

@@ -50,6 +50,7 @@ def main(name: str, clean: Path, output: Path) -> None:
             x_val,
             corruption=entry.corruption,
             settings=entry.pretraining,
+            name=f"pretrain {name}",
             seed=root,
             stream_of=partial(stream, root, "pretrain", name),
             checkpoint_of=lambda layer: Checkpoint(checkpoints / f"layer_{layer}.pt", made_from),

@@ -51,6 +51,7 @@ def train_on_labels(
             },
             count=len(x),
             settings=settings,
+            seed=root,
             name=" ".join([stage, item or ""]).strip(),
             checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [*paths, *more_inputs])),
             on_epoch=record.epoch,

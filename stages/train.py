@@ -58,6 +58,7 @@ def main(section: str, name: str, corrupted: Path, target: Path, output: Path) -
             lambda net: {"validation_loss": mean_loss(net, loss, in_order(*validation))},
             count=x_tilde.shape[1],
             settings=entry,
+            seed=root,
             name=f"{section} {name}",
             checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, inputs)),
             on_epoch=record.epoch,

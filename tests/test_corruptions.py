@@ -87,8 +87,7 @@ def test_same_stream_same_bytes_other_stream_other_bytes(kind: str, x: Images) -
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_images_of_one_draw_differ(kind: str) -> None:
-    x = np.repeat(blobs(1, height=12, width=14).astype(np.float32) / 255, 20, axis=0)
-    assert len({image.tobytes() for image in draw(x, kind)}) > 1
+    assert len({image.tobytes() for image in draw(constant(0.5, 20, 12, 14), kind)}) > 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CORRUPTIONS if kind not in RANDOM])
@@ -204,13 +203,16 @@ def test_claims_of_what_is_kept(kind: str, arguments: Arguments, mean: bool, med
     assert bool(PROCESSES[kind].keeps_median(complete)) is median
 
 
-@pytest.mark.parametrize(("kind", "arguments", "_mean", "median"), [c for c in CLAIMS if c[0] in RANDOM])
-def test_median_of_each_pixel(kind: str, arguments: Arguments, _mean: bool, median: bool) -> None:
+# Where every pixel is 0 or 1 with probability 1/2, every value between is a median: nothing to test.
+MEDIANS = [(kind, a, median) for kind, a, _, median in CLAIMS if kind in RANDOM and a.get("level") != 1]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "median"), MEDIANS)
+def test_median_of_each_pixel(kind: str, arguments: Arguments, median: bool) -> None:
     """m is a median of v if P(v < m) <= 1/2 and P(v > m) <= 1/2."""
     image = ramp()
     x_tilde = draw(repeated(image), kind, **arguments)
     bound = 0.5 + ERRORS * 0.5 / np.sqrt(DRAWS)
-    # Not all are as far from x as the multiplications of single precision are.
     below = (x_tilde < image - TOLERANCES["float32"]).mean(0)
     above = (x_tilde > image + TOLERANCES["float32"]).mean(0)
     assert bool((below <= bound).all() and (above <= bound).all()) is median

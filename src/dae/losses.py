@@ -35,6 +35,11 @@ def smooth_l1(output: Tensor, target: Tensor, *, beta: Positive = 1.0) -> Tensor
     return F.smooth_l1_loss(output, target, beta=beta)
 
 
+def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of logits and pixels in [0, 1], mean over pixels and images (Vincent et al. 2010, section 2.2)."""
+    return F.binary_cross_entropy_with_logits(output, target)
+
+
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     """Softmax cross-entropy of scores (N, classes) and labels (N,)."""
     return F.cross_entropy(output, target)

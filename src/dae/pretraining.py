@@ -1,13 +1,15 @@
 """Greedy layer-wise denoising pretraining (Vincent et al. 2010, section 3.5; lecture 001)."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dae.batches import StreamOf, corrupted, fresh, in_order
-from dae.compute import evaluating, mean_loss
-from dae.losses import mse
+from dae.compute import Loss, evaluating, mean_loss
+from dae.losses import binary_cross_entropy, mse
 from dae.models import StackedEncoder
 from dae.params import Choice, Training
 from dae.seeding import torch_stream
@@ -15,19 +17,15 @@ from dae.training import Checkpoint, Fit, fit
 
 
 class DenoisingLayer(nn.Module):
-    """One-layer denoising autoencoder: h = encoder(x_tilde), reconstruction = decoder(h).
+    """One-layer denoising autoencoder: h = encoder(x_tilde), reconstruction = decoder(h), affine."""
 
-    The first layer reconstructs pixels in [0, 1], through a sigmoid; the others codes >= 0, linearly.
-    """
-
-    def __init__(self, encoder: nn.Module, inputs: int, hidden: int, *, pixels: bool) -> None:
+    def __init__(self, encoder: nn.Module, inputs: int, hidden: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = nn.Linear(hidden, inputs)
-        self.squash: nn.Module = nn.Sigmoid() if pixels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        reconstruction: Tensor = self.squash(self.decoder(self.encoder(x)))
+        reconstruction: Tensor = self.decoder(self.encoder(x))
         return reconstruction
 
 
@@ -38,6 +36,7 @@ def pretrain(
     *,
     corruption: Choice,
     settings: Training,
+    name: str,
     seed: int,
     stream_of: StreamOf,
     checkpoint_of: Callable[[int], Checkpoint],
@@ -51,26 +50,49 @@ def pretrain(
     results = []
     h, h_validation = x.flatten(1), x_validation.flatten(1)
     for k, encoder in enumerate(stack.layers):
-        names = ("pretrain", f"layer_{k}")
-        sizes = encoder[0].in_features, encoder[0].out_features  # type: ignore[index]
-        with torch_stream(seed, "weights", *names, "decoder"):
-            layer = DenoisingLayer(encoder, *sizes, pixels=k == 0).to(x.device)
-        noise = corruption.kind, corruption.arguments
-        noisy_validation = corrupted(h_validation, *noise, stream_of(*names, "validation"))
-        result = fit(
+        inputs, hidden = encoder[0].in_features, encoder[0].out_features  # type: ignore[index]
+        with torch_stream(seed, "weights", "decoder", k):
+            layer = DenoisingLayer(encoder, inputs, hidden).to(x.device)
+        result = _train_layer(
             layer,
-            mse,
-            fresh(h, *noise, size=settings.batch_size, stream_of=lambda *more: stream_of(*names, *more)),  # noqa: B023
-            lambda model: {"validation_loss": mean_loss(model, mse, in_order(noisy_validation, h_validation))},  # noqa: B023
-            count=len(h),
+            h,
+            h_validation,
+            loss=binary_cross_entropy if k == 0 else mse,  # pixels in [0, 1]; codes >= 0
+            corruption=corruption,
+            stream_of=partial(stream_of, f"layer_{k}"),
             settings=settings,
-            name=f"layer {k + 1}/{len(stack.layers)}",
+            seed=seed,
+            name=f"{name} layer {k + 1}/{len(stack.layers)}",
             checkpoint=checkpoint_of(k),
-            on_epoch=lambda row, seconds: on_epoch(k, row, seconds),  # noqa: B023
+            on_epoch=partial(on_epoch, k),
         )
         results.append(result)
         h, h_validation = (_through(encoder, codes) for codes in (h, h_validation))
     return results
+
+
+def _train_layer(
+    layer: DenoisingLayer,
+    h: Tensor,
+    h_validation: Tensor,
+    *,
+    loss: Loss,
+    corruption: Choice,
+    stream_of: StreamOf,
+    settings: Training,
+    **options: Any,
+) -> Fit:
+    noise = corruption.kind, corruption.arguments
+    noisy = corrupted(h_validation, *noise, stream_of("validation"))
+    return fit(
+        layer,
+        loss,
+        fresh(h, *noise, size=settings.batch_size, stream_of=stream_of),
+        lambda model: {"validation_loss": mean_loss(model, loss, in_order(noisy, h_validation))},
+        count=len(h),
+        settings=settings,
+        **options,
+    )
 
 
 def _through(layer: nn.Module, h: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from dae.batches import Batches
 from dae.compute import Loss
 from dae.params import Training
+from dae.seeding import torch_stream
 
 Row = dict[str, Any]  # one epoch of history
 
@@ -61,6 +62,7 @@ def fit(
     *,
     count: int,
     settings: Training,
+    seed: int,
     name: str,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Row, float], None] = lambda row, seconds: None,
@@ -68,9 +70,10 @@ def fit(
     """Train `model` in place and load its best state into it.
 
     `batches(epoch)` yields the pairs of an epoch, `count` examples in all; `validate(model)` gives the validation
-    figures of an epoch, the first of which decides what is best. `on_epoch` gets each row of history and the seconds
-    it took. With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if it
-    had not stopped. Raises ValueError when the loss is not finite any more.
+    figures of an epoch, the first of which decides what is best (of equals, the later). What the model itself draws
+    comes from the stream of `seed`, `name` and the epoch. `on_epoch` gets each row of history and the seconds it took.
+    With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if it had not
+    stopped. Raises ValueError when the loss is not finite any more.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
@@ -83,18 +86,19 @@ def fit(
 
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
-        train_loss = 0.0
+        total = torch.zeros((), device=device)
         bar = tqdm(batches(epoch), f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
-        for x, target in bar:
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                output = model(x)
-            value = loss(output.float(), target)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            schedule.step()
-            train_loss += float(value.detach()) * len(x) / count
-        row = {"epoch": epoch + 1, "train_loss": train_loss, **validate(model)}
+        with torch_stream(seed, "fit", name, epoch):
+            for x, target in bar:
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    output = model(x)
+                value = loss(output.float(), target)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                schedule.step()
+                total += value.detach() * len(x)
+        row = {"epoch": epoch + 1, "train_loss": float(total) / count, **validate(model)}
         _require_finite(row, name, settings)
         _keep_best(result, row, model)
         seconds = time.perf_counter() - began
@@ -111,7 +115,7 @@ def fit(
 def _keep_best(result: Fit, row: Row, model: nn.Module) -> None:
     result.history.append(row)
     value = list(row.values())[2]  # the first figure of `validate`, after epoch and train_loss
-    if value < result.best_value:
+    if value <= result.best_value:
         result.best_epoch, result.best_value = row["epoch"], value
         result.best_state = copy.deepcopy(model.state_dict())
 
