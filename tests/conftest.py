@@ -33,6 +33,11 @@ def blobs(count: int, *, height: int = 28, width: int = 28, seed: int = 0) -> ND
     return (255 * np.clip(1.5 * radius - distance, 0, 1))[:, None].astype(np.uint8)
 
 
+def floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes as float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)
+
+
 def training(**changes: Any) -> Training:
     """Settings of a short training."""
     settings = {
@@ -56,7 +61,7 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture
 def x(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The same as float32 in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
+    return floats(images)
 
 
 @pytest.fixture

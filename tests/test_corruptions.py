@@ -21,7 +21,7 @@ from dae.corruptions import (
     storage_dtype,
 )
 from dae.seeding import stream
-from tests.conftest import TOLERANCES, blobs
+from tests.conftest import TOLERANCES, blobs, floats
 
 Images = NDArray[np.float32]
 Arguments = dict[str, Any]
@@ -265,7 +265,7 @@ def test_exactly_so_many_pixels_are_replaced(kind: str, level: float) -> None:
 
 
 def test_masking_is_not_dropout() -> None:
-    x = blobs(20).astype(np.float32) / 255 * 0.9 + 0.05
+    x = floats(blobs(20)) * np.float32(0.9) + np.float32(0.05)
     x_tilde = draw(x, "masking", level=0.4)
     assert np.array_equal(x_tilde[x_tilde != 0], x[x_tilde != 0])
 
@@ -279,7 +279,7 @@ def test_salt_and_pepper_are_equally_frequent() -> None:
 @pytest.mark.parametrize("kind", ["salt_pepper", "masking"])
 def test_every_choice_of_pixels_is_equally_likely(kind: str) -> None:
     x_tilde = draw(constant(0.5, DRAWS, 2, 3), kind, level=1 / 3)
-    chosen = [tuple(np.flatnonzero(row)) for row in (x_tilde != 0.5).reshape(DRAWS, 6)]
+    chosen = [tuple(np.flatnonzero(row).tolist()) for row in (x_tilde != 0.5).reshape(DRAWS, 6)]
     choices = list(combinations(range(6), 2))
     p = 1 / len(choices)
     for choice in choices:
@@ -296,7 +296,7 @@ def test_erasure_is_independent_from_pixel_to_pixel() -> None:
 
 @pytest.mark.parametrize("rescale", [False, True])
 def test_survivors_of_erasure(rescale: bool) -> None:
-    x = blobs(20).astype(np.float32) / 255 * 0.9 + 0.05
+    x = floats(blobs(20)) * np.float32(0.9) + np.float32(0.05)
     x_tilde = draw(x, "erasure", probability=0.75, rescale=rescale)
     kept = x_tilde != 0
     assert np.array_equal(x_tilde[kept], x[kept] * np.float32(4 if rescale else 1))
@@ -342,7 +342,7 @@ def test_blur_against_scipy(sigma: float, x: Images) -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_downsample_against_torch(factor: int) -> None:
-    x = blobs(5, height=12, width=24).astype(np.float32) / 255
+    x = floats(blobs(5, height=12, width=24))
     expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x), factor).numpy()
     found = draw(x, "downsample", factor=factor)
     assert found.shape == expected.shape

@@ -164,10 +164,11 @@ def test_a_gz_with_one_wrong_byte_never_passes_for_another_content(tmp_path: Pat
     for place in range(0, len(packed), len(packed) // 40):
         path.write_bytes(packed[:place] + bytes([packed[place] ^ 0x55]) + packed[place + 1 :])
         try:
-            assert read_bytes(path) == content  # a byte of the header that means nothing
-        except ValueError as error:
+            found = read_bytes(path)
+        except ValueError:
             refused += 1
-            assert "file.gz" in str(error)
+        else:
+            assert found == content  # a byte of the header that means nothing
     assert refused > 35
 
 

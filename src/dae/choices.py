@@ -8,7 +8,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -46,13 +46,13 @@ def choose(table: Mapping[str, Callable[..., Any]], kind: object, arguments: Map
         raise ValueError(describe(error, schema(table[kind]))) from None
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first fault that pydantic found, in one line: `key: what was expected, found what`."""
+def describe(error: ValidationError, kind: Any) -> str:
+    """The first fault that pydantic found in a section of type `kind`: `key: what was expected, found what`."""
     faults = error.errors()
     fault = faults[0]
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        text = f"unknown key{_alternatives(fault['loc'], model)}"
+        text = f"unknown key; known: {suggest(fault['loc'][-1], _known(fault['loc'], kind))}"
     elif fault["type"] == "missing":
         text = "missing"
     elif fault["type"] == "value_error":
@@ -69,6 +69,8 @@ def suggest(word: object, known: Collection[str]) -> str:
     return ", ".join([*near, *(name for name in known if name not in near)])
 
 
-def _alternatives(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    """The keys that `model` knows, where the unknown key stands at its top level."""
-    return f"; known: {suggest(location[0], model.model_fields)}" if len(location) == 1 else ""
+def _known(location: tuple[int | str, ...], kind: Any) -> Collection[str]:
+    """The keys that may stand where `location` ends, within a section, or a dictionary of sections, `kind`."""
+    for part in location[:-1]:
+        kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[-1]
+    return getattr(kind, "model_fields", ())

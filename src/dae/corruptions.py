@@ -133,6 +133,7 @@ class Corruption:
     keeps_mean: Callable[[dict[str, Any]], bool] = lambda a: False  # E[x_tilde | x] = x
     keeps_median: Callable[[dict[str, Any]], bool] = lambda a: False  # median[x_tilde | x] = x
     maps_bytes: bool = False  # every value is one of x's, 0 or 1: stored as uint8 without loss
+    of_codes: bool = False  # pixels need no neighbours: codes (N, 1, D) can have it too
 
     @property
     def is_random(self) -> bool:
@@ -141,18 +142,19 @@ class Corruption:
 
 # Symmetric unbiased noise keeps the median too; a pixel replaced with probability < 1/2 keeps it always.
 PROCESSES = {
-    "gaussian": Corruption(gaussian, lambda a: a["mean"] == 0, lambda a: a["mean"] == 0),
-    "salt_pepper": Corruption(salt_pepper, keeps_median=lambda a: a["level"] < 1, maps_bytes=True),
+    "gaussian": Corruption(gaussian, lambda a: a["mean"] == 0, lambda a: a["mean"] == 0, of_codes=True),
+    "salt_pepper": Corruption(salt_pepper, keeps_median=lambda a: a["level"] < 1, maps_bytes=True, of_codes=True),
     "erasure": Corruption(
         erasure,
         keeps_mean=lambda a: a["rescale"] or a["probability"] == 0,
         keeps_median=lambda a: a["probability"] < 0.5 and not a["rescale"],
         maps_bytes=True,
+        of_codes=True,
     ),
-    "masking": Corruption(masking, keeps_median=lambda a: a["level"] < 0.5, maps_bytes=True),
+    "masking": Corruption(masking, keeps_median=lambda a: a["level"] < 0.5, maps_bytes=True, of_codes=True),
     "block": Corruption(block, maps_bytes=True),
     "blur": Corruption(blur),
-    "speckle": Corruption(speckle, lambda a: True, lambda a: True),
+    "speckle": Corruption(speckle, lambda a: True, lambda a: True, of_codes=True),
     "periodic": Corruption(periodic, lambda a: True, lambda a: True),
     "poisson": Corruption(poisson, lambda a: True),
     "downsample": Corruption(downsample),

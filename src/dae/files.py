@@ -90,8 +90,10 @@ def load_array(path: Path, *, ndim: int, dtypes: Sequence[str] = ("uint8", "floa
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `dvc repro` makes it") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected an intact .npy file: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: expected an intact .npy file: found an archive of several arrays")
     if array.ndim != ndim or array.dtype.name not in dtypes:
         expected = f"{ndim} dimensions of {' or '.join(dtypes)}"
         raise ValueError(f"{path}: expected {expected}, found shape {array.shape} of {array.dtype}")
@@ -101,7 +103,7 @@ def load_array(path: Path, *, ndim: int, dtypes: Sequence[str] = ("uint8", "floa
 def load_table(path: Path) -> dict[str, NDArray[Any]]:
     """The named arrays of a .npz file. Raises ValueError naming the file if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `dvc repro` makes it") from None
@@ -113,9 +115,12 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
     """Rows of a CSV file as `write_csv` writes it, numbers as numbers."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            header, *rows = csv.reader(file)
+            return [dict(zip(header, map(_number, row), strict=True)) for row in rows]
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `dvc repro` makes it") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a CSV file: {error}") from None
 
 
 def _number(text: str) -> Any:

@@ -77,6 +77,12 @@ class CorruptionChoice(Choice):
     table = lambda: CORRUPTIONS  # noqa: E731
 
 
+class CodeCorruption(Choice):
+    """A corruption that codes can have as well as images: units have no neighbours."""
+
+    table = lambda: {kind: process.apply for kind, process in PROCESSES.items() if process.of_codes}  # noqa: E731
+
+
 class DenoiserChoice(Choice):
     table = _models("DENOISERS")
 
@@ -166,7 +172,7 @@ class Upscaler(Restoration):
 
 class Stacked(Section):
     hidden: Counts
-    corruption: CorruptionChoice
+    corruption: CodeCorruption
     pretraining: Training
     finetuning: Trained
 
@@ -228,11 +234,10 @@ def check(path: Path) -> Params:
 
 
 def _validated(path: Path, key: str, kind: type[T], content: Any) -> T:
-    model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else Section
     try:
-        return TypeAdapter(kind).validate_python(content)
+        return TypeAdapter(kind).validate_python(content, strict=True)
     except ValidationError as error:
-        fault = describe(error, model)
+        fault = describe(error, kind)
     where = f"{path}: {key}" if key else f"{path}"
     joint = "." if key and ":" in fault and " " not in fault.partition(":")[0] else ": "
     raise ValueError(f"{where}{joint}{fault}")

@@ -1,6 +1,7 @@
 """Figures: arrays and numbers in, a matplotlib Figure out. The colours are safe for colour-blind eyes (Okabe, Ito)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def comparison(
     """Left, a column of the histories over epochs; right, final values with intervals; one colour an item in both."""
     figure = _figure(9, 3.4)
     left, right = figure.subplots(1, 2)
-    colours = dict(zip(values, (BLUE, ORANGE, GREEN, RED, PURPLE, INK, GREY), strict=False))
+    colours = dict(zip(values, cycle((BLUE, ORANGE, GREEN, RED, PURPLE, INK, GREY)), strict=False))
     for name, rows in histories.items():
         left.plot(
             [row["epoch"] for row in rows], [row[column] for row in rows], color=colours[name], marker=".", label=name

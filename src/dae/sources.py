@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def obtain(dataset: str, raw: Path, *, report: Callable[[str], None]) -> dict[st
         try:
             files = _checked(dataset, fetch())
             arrays = parse_dataset(files)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, HTTPException) as error:
             failures.append(f"{name}: {' '.join(str(error).split())}")
             if not isinstance(error, FileNotFoundError):
                 report(f"{failures[-1]}; trying the next source")

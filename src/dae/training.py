@@ -31,7 +31,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 # The rate at a step: constant; warm-up to the given rate and down to 0 (Smith 2018); half a cosine down to 0.
 SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]] = {
     "constant": lambda optimizer, rate, steps: LambdaLR(optimizer, lambda step: 1.0),
-    "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=steps),
+    "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=max(2, steps)),
     "cosine": lambda optimizer, rate, steps: CosineAnnealingLR(optimizer, T_max=steps),
 }
 
@@ -149,13 +149,14 @@ def _resume(checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device)
         return Fit()
     try:
         saved = torch.load(checkpoint.path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        if saved["fingerprint"] != checkpoint.fingerprint:
+            return Fit()
+        result = Fit(**saved["result"])
+        states = {name: saved[name] for name in parts}
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
         print(f"{checkpoint.path}: damaged, so training starts anew: {error}".splitlines()[0], file=sys.stderr)
         return Fit()
-    if saved.get("fingerprint") != checkpoint.fingerprint:
-        return Fit()
     for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    result = Fit(**saved["result"])
+        part.load_state_dict(states[name])
     print(f"{checkpoint.path}: goes on after epoch {len(result.history)}", file=sys.stderr, flush=True)
     return result

@@ -72,8 +72,11 @@ def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     card = read_json(folder / "model.json")
     path = folder / "weights.safetensors"
+    arguments = card.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{folder / 'model.json'}: arguments: expected an object, found {arguments!r}")
     try:
-        arguments = choose(MODELS, card.get("kind"), card.get("arguments", {}))
+        arguments = choose(MODELS, card.get("kind"), arguments)
     except ValueError as error:
         raise ValueError(f"{folder / 'model.json'}: {error}") from None
     model = MODELS[card["kind"]](**arguments)

@@ -1,14 +1,18 @@
 """Networks that answer with class scores: the judge M and the stacked network."""
 
 from itertools import pairwise
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from dae.choices import Count, Counts
 from dae.models.autoencoders import SIDE
 
+Halvings = Annotated[list[Count], Field(min_length=1, max_length=4)]  # 28 -> 14 -> 7 -> 3 -> 1 pixels
 
-def cnn(*, channels: Counts = [16, 32], hidden: Count = 128, classes: Count = 10) -> nn.Sequential:  # noqa: B006
+
+def cnn(*, channels: Halvings = [16, 32], hidden: Count = 128, classes: Count = 10) -> nn.Sequential:  # noqa: B006
     """Judge M of lecture 003: 3x3 convolutions with ReLU and 2x2 max pooling, then two linear layers.
 
     Images (N, 1, 28, 28) in [0, 1] -> scores (N, classes) before the softmax.
@@ -17,8 +21,6 @@ def cnn(*, channels: Counts = [16, 32], hidden: Count = 128, classes: Count = 10
     for a, b in pairwise([1, *channels]):
         features += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
     side = SIDE // 2 ** len(channels)
-    if side == 0:
-        raise ValueError(f"channels: expected at most 4 layers, found {len(channels)}")
     return nn.Sequential(
         *features,
         nn.Flatten(),

@@ -1,0 +1,135 @@
+"""Classical filters: range, strength chosen on validation images, sizes."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dae.filters import FILTERS, INTERPOLATIONS, choose_strength, clipped, enlarge, median, restorations, same_size
+from dae.metrics import mse
+from dae.seeding import stream
+from tests.conftest import TOLERANCES, blobs, floats
+
+Images = NDArray[np.float32]
+ALL = [(name, strength) for name, filter_ in FILTERS.items() for strength in filter_.strengths]
+
+
+def pair(count: int, sigma: float, name: str = "a") -> tuple[Images, Images]:
+    """Noisy and clean images."""
+    x = floats(blobs(count))
+    return x + np.float32(sigma) * stream(0, name).standard_normal(x.shape, dtype=np.float32), x
+
+
+def constant(value: float) -> Images:
+    return np.full((2, 1, 28, 28), value, np.float32)
+
+
+@pytest.mark.parametrize(("name", "strength"), ALL)
+def test_shape_dtype_and_range(name: str, strength: float) -> None:
+    x_tilde, _ = pair(2, 0.8)
+    before = x_tilde.copy()
+    restored = FILTERS[name].apply(x_tilde, strength)
+    assert restored.shape == x_tilde.shape
+    assert restored.dtype == np.float32
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+    assert np.array_equal(x_tilde, before)
+
+
+@pytest.mark.parametrize(("name", "strength"), ALL)
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_a_constant_image_stays_as_it_is(name: str, strength: float, value: float) -> None:
+    restored = FILTERS[name].apply(constant(value), strength)
+    assert np.abs(restored - np.float32(value)).max() < TOLERANCES["float32"]
+
+
+@pytest.mark.parametrize(("name", "strength"), ALL)
+def test_images_are_filtered_one_by_one(name: str, strength: float) -> None:
+    x_tilde, _ = pair(3, 0.5)
+    together = FILTERS[name].apply(x_tilde, strength)
+    alone = np.concatenate([FILTERS[name].apply(x_tilde[i : i + 1], strength) for i in range(3)])
+    assert np.abs(together - alone).max() < TOLERANCES["float32"]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_gains_on_gaussian_noise(name: str) -> None:
+    x_tilde, x = pair(4, 0.4)
+    best = min(mse(FILTERS[name].apply(x_tilde, s), x).mean() for s in FILTERS[name].strengths)
+    assert best < mse(clipped(x_tilde), x).mean()
+
+
+def test_median_removes_a_lone_pixel() -> None:
+    image = constant(0.5)
+    image[0, 0, 10, 10] = 1
+    assert (median(image, 3) == 0.5).all()
+
+
+def test_median_against_numpy() -> None:
+    x_tilde, _ = pair(1, 0.2)
+    windows = np.lib.stride_tricks.sliding_window_view(x_tilde[0, 0], (3, 3))
+    expected = np.clip(np.median(windows, axis=(2, 3)), 0, 1)
+    assert np.array_equal(median(x_tilde, 3)[0, 0, 1:-1, 1:-1], expected)
+
+
+def test_clipped() -> None:
+    x_tilde = np.array([[-1.0, 0.25, 3.0]], np.float32)
+    assert clipped(x_tilde).tolist() == [[0.0, 0.25, 1.0]]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_best_strength_on_validation_images_is_chosen(name: str) -> None:
+    chosen = []
+    for sigma in (0.05, 0.8):
+        x_tilde, x = pair(3, sigma)
+        errors = {s: np.mean((FILTERS[name].apply(x_tilde, s) - x) ** 2) for s in FILTERS[name].strengths}
+        chosen.append(choose_strength(name, x_tilde, x))
+        assert chosen[-1] in FILTERS[name].strengths
+        assert errors[chosen[-1]] == min(errors.values())
+    assert chosen[0] < chosen[1]  # more noise asks for a stronger filter
+
+
+def test_restorations_take_their_strength_from_validation_images_alone() -> None:
+    strong, x = pair(3, 0.8)
+    weak, _ = pair(3, 0.02, "b")
+    for name, (restored, strength) in restorations(strong, weak, x, 28).items():
+        assert strength == choose_strength(name, weak, x) != choose_strength(name, strong, x)
+        assert strength is not None
+        assert np.array_equal(restored, FILTERS[name].apply(strong, strength))
+
+
+def test_restorations_of_smaller_images_are_interpolations() -> None:
+    small = np.zeros((2, 1, 14, 14), np.float32)
+    found = restorations(small, small, np.zeros((2, 1, 28, 28), np.float32), 28)
+    assert list(found) == list(INTERPOLATIONS)
+    assert all(images.shape == (2, 1, 28, 28) and strength is None for images, strength in found.values())
+
+
+@pytest.mark.parametrize("mode", ["nearest", *INTERPOLATIONS])
+@pytest.mark.parametrize("side", [28, 42])
+def test_enlarge(mode: str, side: int) -> None:
+    x = floats(blobs(3, height=14, width=14))
+    large = enlarge(x, mode, side)
+    assert large.shape == (3, 1, side, side)
+    assert large.dtype == np.float32
+    assert large.min() >= 0
+    assert large.max() <= 1
+    grey = np.full((1, 1, 14, 14), 0.4, np.float32)
+    assert np.abs(enlarge(grey, mode, side) - np.float32(0.4)).max() < TOLERANCES["float32"]
+
+
+def test_nearest_repeats_each_pixel() -> None:
+    x = floats(blobs(2, height=14, width=14))
+    assert np.array_equal(enlarge(x, "nearest", 28), x.repeat(2, axis=2).repeat(2, axis=3))
+
+
+def test_bilinear_between_two_pixels() -> None:
+    """Centres of the small pixels lie at 1/2 and 5/2 of the large: 0, 1/4, 3/4, 1 between them."""
+    x = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).reshape(1, 1, 2, 2).numpy()
+    assert enlarge(x, "bilinear", 4)[0, 0, 0].tolist() == [0.0, 0.25, 0.75, 1.0]
+
+
+def test_same_size() -> None:
+    x_tilde, x = pair(2, 0.5)
+    assert np.array_equal(same_size(x_tilde, x), np.clip(x_tilde, 0, 1))
+    small = floats(blobs(2, height=14, width=14))
+    assert np.array_equal(same_size(small, x), small.repeat(2, axis=2).repeat(2, axis=3))
