@@ -10,7 +10,7 @@ from dae.corruptions import as_float
 from dae.datasets import load_images, load_labels
 from dae.evaluation import apply, report_rows
 from dae.files import read_json, replacing, write_csv, write_json
-from dae.metrics import with_interval
+from dae.metrics import with_intervals
 from dae.params import Evaluation, read
 from dae.seeding import stream
 from dae.tracking import run as track
@@ -29,8 +29,8 @@ def main(stage: str, name: str, trained: Path, clean: Path, output: Path) -> Non
         for path in (clean / "test.npy", clean / "test_labels.npy"):
             record.input(path, "test")
         predicted = apply(model, x, device).argmax(axis=1).astype(np.uint8)
-        wrong = 100.0 * (predicted != labels)
-        metrics = with_interval("test_error", wrong, settings=settings, rng=stream(root, "bootstrap", "error"))
+        wrong = {"test_error": 100.0 * (predicted != labels)}
+        metrics = with_intervals(wrong, settings=settings, rng=stream(root, "bootstrap", "error"))
         metrics["parameters"] = models.parameter_count(model)
         write_json(folder / "metrics.json", metrics)
         write_csv(folder / "classification.csv", report_rows("clean", labels, predicted))

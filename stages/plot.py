@@ -7,7 +7,7 @@ from dae import models
 from dae.files import load_table, replacing, replacing_file, write_csv
 from dae.params import Clean, Name, Noise2Noise, Stacked, Upscaler, read
 from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, save
-from dae.summary import COLUMNS, RESTORING, Row, gather, history, markdown
+from dae.summary import COLUMNS, Row, gather, history, markdown
 from dae.tracking import run as track
 from stages.common import PARAMS, run
 
@@ -37,28 +37,12 @@ def main(results: Path, output: Path) -> None:
 
 
 def _figures(results: Path, items: dict[str, list[str]], rows: list[Row]) -> dict[str, Any]:
-    restoring = [row for row in rows if "psnr" in row]
-    seen = [row["corruption"] for row in restoring]
-    restoring.sort(key=lambda row: seen.index(row["corruption"]))  # what restores the same images stands together
-    figures = {
-        "loss_curves": loss_curves({f"{s}: {name}": history(results, s, name) for s in RESTORING for name in items[s]}),
-        "psnr": intervals(
-            {
-                "denoiser": {_label(row): _interval(row, "psnr") for row in restoring},
-                "best classical filter": {_label(row): _point(row["psnr_best_filter"]) for row in restoring},
-                "input": {_label(row): _point(row["psnr_input"]) for row in restoring},
-            },
-            "PSNR on the test set, dB (bars: 95 % intervals)",
-        ),
-        "restorations": image_grid(_side_by_side(results, restoring)),
-    }
-    for name in items["stacked"]:
-        stack, _ = models.load(results / "pretrain" / name / "model")
-        figures[f"filters_{name}"] = filter_grid(models.first_layer(stack))
+    figures: dict[str, Any] = {}
+    if restoring := [row for row in rows if "psnr" in row]:
+        figures |= _denoisers(results, restoring)
     for name in [name for name in items["clean"] if name in items["noise2noise"]]:
         figures[f"clean_against_noise2noise_{name}"] = _targets(results, rows, name)
-    if items["stacked"]:
-        stacked = [row for row in rows if row["section"] == "stacked"]
+    if stacked := [row for row in rows if row["section"] == "stacked"]:
         figures["pretraining"] = comparison(
             {row["name"]: history(results, "finetune", row["name"]) for row in stacked},
             "validation_error",
@@ -66,7 +50,26 @@ def _figures(results: Path, items: dict[str, list[str]], rows: list[Row]) -> dic
             {row["name"]: _interval(row, "test_error") for row in stacked},
             "test error, %",
         )
+    for row in stacked:
+        stack, _ = models.load(results / "pretrain" / row["name"] / "model")
+        figures[f"filters_{row['name']}"] = filter_grid(models.first_layer(stack))
     return figures
+
+
+def _denoisers(results: Path, rows: list[Row]) -> dict[str, Any]:
+    """Loss curves, PSNR and digits of all denoisers; those of one corruption stand together."""
+    seen = [row["corruption"] for row in rows]
+    rows = sorted(rows, key=lambda row: seen.index(row["corruption"]))
+    scores = {
+        "denoiser": {_label(row): _interval(row, "psnr") for row in rows},
+        "best classical filter": {_label(row): _point(row["psnr_best_filter"]) for row in rows},
+        "input": {_label(row): _point(row["psnr_input"]) for row in rows},
+    }
+    return {
+        "loss_curves": loss_curves({_label(row): history(results, row["section"], row["name"]) for row in rows}),
+        "psnr": intervals(scores, "PSNR on the test set, dB (bars: 95 % intervals)"),
+        "restorations": image_grid(_side_by_side(results, rows)),
+    }
 
 
 def _label(row: Row) -> str:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from dae.metrics import QUALITY, mse, psnr, quality, ssim, with_interval
+from dae.metrics import QUALITY, mse, psnr, quality, ssim, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
@@ -83,7 +83,7 @@ def test_more_noise_is_worse_by_every_measure(clean: Images) -> None:
 
 
 def interval(values: NDArray[np.float64], settings: Evaluation, name: str = "a") -> tuple[float, float, float]:
-    figures = with_interval("v", values, settings=settings, rng=stream(0, name))
+    figures = with_intervals({"v": values}, settings=settings, rng=stream(0, name))
     assert list(figures) == ["v", "v_low", "v_high"]
     return figures["v"], figures["v_low"], figures["v_high"]
 
@@ -125,7 +125,7 @@ def test_interval_of_a_constant_is_a_point(evaluation: Evaluation) -> None:
 
 
 def test_interval_of_right_and_wrong_answers(evaluation: Evaluation) -> None:
-    figures = with_interval("accuracy", np.arange(400) % 4 > 0, settings=evaluation, rng=stream(0))
+    figures = with_intervals({"accuracy": np.arange(400) % 4 > 0}, settings=evaluation, rng=stream(0))
     assert figures["accuracy"] == 0.75
     width = 2 * 1.96 * np.sqrt(0.75 * 0.25 / 400)
     assert figures["accuracy_high"] - figures["accuracy_low"] == pytest.approx(width, rel=TOLERANCES["bootstrap_width"])

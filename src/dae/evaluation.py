@@ -12,7 +12,7 @@ from dae.batches import to_float
 from dae.compute import evaluating
 from dae.corruptions import Images, as_float
 from dae.filters import same_size
-from dae.metrics import QUALITY, Values, quality, with_interval
+from dae.metrics import QUALITY, Values, quality, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 
@@ -50,24 +50,19 @@ def restoration_metrics(
     figures, values = quality(restored, clean, settings=settings, seed=seed)
     for name, images in {"input": shown, "black": np.zeros_like(clean)}.items():
         figures[f"psnr_{name}"] = float(QUALITY["psnr"](images, clean).mean())
-    reports = []
+    reports, right = [], {}
     for name, images in {"clean": clean, "corrupted": shown, "restored": restored}.items():
         predicted = apply(judge, images, device).argmax(axis=1).astype(np.uint8)
         reports += report_rows(name, labels, predicted)
-        right = predicted == labels
-        rng = stream(seed, "bootstrap", "accuracy")
-        figures |= with_interval(f"accuracy_{name}", right, settings=settings, rng=rng)
+        right[f"accuracy_{name}"] = predicted == labels
+    figures |= with_intervals(right, settings=settings, rng=stream(seed, "bootstrap", "accuracy"))
     return figures, values, reports
 
 
 def gains(psnr: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
     """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB)."""
-    figures: Metrics = {}
-    for name, theirs in filters.items():
-        difference = psnr[: len(theirs)] - theirs
-        rng = stream(seed, "bootstrap", "gain")
-        figures |= with_interval(f"gain_over_{name}", difference, settings=settings, rng=rng)
-    return figures
+    differences = {f"gain_over_{name}": psnr[: len(theirs)] - theirs for name, theirs in filters.items()}
+    return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
 
 
 def require_gain(figures: Metrics) -> None:

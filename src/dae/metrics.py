@@ -1,6 +1,6 @@
 """Image quality per image, and bootstrap intervals of means over images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,24 +40,28 @@ def ssim(output: Images, x: Images) -> Values:
 QUALITY: dict[str, Callable[[Images, Images], Values]] = {"psnr": psnr, "ssim": ssim, "mse": mse}
 
 
-def with_interval(
-    name: str, values: NDArray[Any], *, settings: Evaluation, rng: np.random.Generator
+def with_intervals(
+    values: Mapping[str, NDArray[Any]], *, settings: Evaluation, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Mean of values over images as `name`, with its percentile bootstrap interval as `name`_low and `name`_high."""
-    data = np.asarray(values, dtype=np.float64)
-    mean = float(data.mean())
-    if np.ptp(data) == 0:
-        return {name: mean, f"{name}_low": mean, f"{name}_high": mean}
+    """Means over images of several measures of the same images, each with its percentile bootstrap interval.
+
+    {name: (N,) values} -> {name: mean, name_low: ..., name_high: ...}, from the same resamples for all.
+    """
+    data = np.stack([np.asarray(each, dtype=np.float64) for each in values.values()])
     interval = bootstrap(
         (data,),
         np.mean,
+        axis=-1,
         n_resamples=settings.resamples,
         confidence_level=settings.confidence,
         method="percentile",
-        batch=100,
+        batch=50,
         rng=rng,
     ).confidence_interval
-    return {name: mean, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+    figures: dict[str, float] = {}
+    for name, mean, low, high in zip(values, data.mean(axis=-1), interval.low, interval.high, strict=True):
+        figures |= {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return figures
 
 
 def quality(
@@ -65,7 +69,4 @@ def quality(
 ) -> tuple[dict[str, float], dict[str, Values]]:
     """Mean PSNR (dB), SSIM and MSE with their intervals, and the values of each image."""
     values = {name: measure(output, x) for name, measure in QUALITY.items()}
-    figures: dict[str, float] = {}
-    for name, each in values.items():
-        figures |= with_interval(name, each, settings=settings, rng=stream(seed, "bootstrap", name))
-    return figures, values
+    return with_intervals(values, settings=settings, rng=stream(seed, "bootstrap", "quality")), values
