@@ -48,6 +48,8 @@ def with_intervals(
     {name: (N,) values} -> {name: mean, name_low: ..., name_high: ...}, from the same resamples for all.
     """
     data = np.stack([np.asarray(each, dtype=np.float64) for each in values.values()])
+    if data.shape[-1] == 1:
+        data = np.repeat(data, 2, axis=-1)  # one image: an interval of no width
     interval = bootstrap(
         (data,),
         np.mean,
