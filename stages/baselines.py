@@ -9,7 +9,7 @@ from dae.corruptions import as_float
 from dae.datasets import load_draws, load_images
 from dae.files import read_json, replacing, write_json
 from dae.filters import restorations, same_size
-from dae.metrics import psnr, quality
+from dae.metrics import quality
 from dae.params import Evaluation, read
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed
@@ -29,16 +29,17 @@ def main(name: str, clean: Path, corrupted: Path, output: Path) -> None:
         for path in (clean / "test.npy", corrupted / "test.npy"):
             record.input(path, "test")
         shown = same_size(x_tilde, x)
-        figures, _ = quality(shown, x, settings=settings, seed=root)
+        metrics: dict[str, Any] = {"images": len(x), "input": quality(shown, x, settings=settings, seed=root)[0]}
         if x_tilde.shape == x.shape:
-            figures["psnr_unclipped"] = float(psnr(x_tilde, x).mean())
-        metrics: dict[str, Any] = {"images": len(x), "input": figures}
+            metrics["input_unclipped"] = quality(x_tilde, x, settings=settings, seed=root)[0]
         each, pictures = {}, {"original": x[:10], "corrupted": shown[:10]}
-        for filter_name, (restored, strength) in restorations(x_tilde, x_tilde_val, x_val, x.shape[-1]).items():
-            figures, values = quality(restored, x, settings=settings, seed=root)
-            metrics[filter_name] = {**({} if strength is None else {"strength": strength}), **figures}
+        restored = restorations(x_tilde, x_tilde_val, x_val)
+        metrics["best_filter"] = min(restored, key=lambda name: restored[name].tuning_mse)
+        for filter_name, result in restored.items():
+            figures, values = quality(result.images, x, settings=settings, seed=root)
+            metrics[filter_name] = {"strength": result.strength, "tuning_mse": result.tuning_mse, **figures}
             each[filter_name] = values["psnr"]
-            pictures[filter_name] = restored[:10]
+            pictures[filter_name] = result.images[:10]
         write_json(folder / "metrics.json", metrics)
         np.savez(folder / "psnr.npz", **each)  # type: ignore[arg-type]
         record.metrics(metrics)

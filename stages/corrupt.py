@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dae.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
-from dae.datasets import SPLITS, load_images
+from dae.datasets import SPLITS, load_draws, load_images
 from dae.files import read_json, replacing, write_json
 from dae.params import Corruption, read
 from dae.seeding import stream
@@ -38,8 +38,10 @@ def main(name: str, clean: Path, output: Path) -> None:
                     rng_of_block=lambda block: stream(root, "corrupt", name, split, draw, block),  # noqa: B023
                     threads=os.cpu_count() or 1,  # the bytes do not depend on it
                 )
-        record.metrics({"test_mean": as_float(out).mean(), "test_std": as_float(out).std()})
-        record.images({"original": as_float(x[:10]), name: as_float(out[0, :10])}, "examples")
+            out.flush()
+        examples = as_float(load_draws(folder, "validation")[0])
+        record.metrics({"mean": examples.mean(), "std": examples.std()})
+        record.images({"original": as_float(load_images(clean, "validation")[:10]), name: examples[:10]}, "examples")
         write_json(folder / "params.json", params)
 
 

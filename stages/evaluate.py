@@ -1,5 +1,6 @@
 """Measure a trained denoiser on the test set."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from dae import models
 from dae.compute import configure
 from dae.corruptions import as_float
 from dae.datasets import load_draws, load_images, load_labels
-from dae.evaluation import apply, gains, require_gain, restoration_metrics
+from dae.evaluation import apply, describe, gains, require_gain, restoration_metrics
 from dae.files import load_table, read_json, replacing, write_csv, write_json
 from dae.filters import clipped, same_size
 from dae.params import Evaluation, read
@@ -25,7 +26,11 @@ def main(
     root, device = seed(), configure(compute())
     model, _ = models.load(trained / "model")
     referee, _ = models.load(judge)
-    params = {**read_json(trained / "model" / "params.json"), "evaluation": settings.model_dump()}
+    params = {
+        **read_json(trained / "model" / "params.json"),
+        "judge": read_json(judge / "params.json"),
+        "evaluation": settings.model_dump(),
+    }
     x, labels = load_images(clean, "test"), load_labels(clean, "test")
     x_tilde = load_draws(corrupted, "test")[0]
     filters = load_table(baselines / "psnr.npz")
@@ -42,6 +47,7 @@ def main(
         if settings.require_gain:
             require_gain(metrics)
         write_json(folder / "metrics.json", metrics)
+        print(f"{section} {name}  {describe(metrics)}", file=sys.stderr)
         write_csv(folder / "classification.csv", reports)
         digits = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
         pictures = {

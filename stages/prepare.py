@@ -17,13 +17,13 @@ def main(output: Path) -> None:
     """Write OUTPUT/{train,validation,test}.npy and their labels."""
     check(PARAMS)  # the first stage of all: a mistake anywhere in the file shows before any work is done
     settings = read(PARAMS, "prepare", Prepare)
-    params = {"prepare": settings.model_dump()}
-    with track("prepare", None, params) as record, replacing(output) as folder:
+    params = {"prepare": settings.model_dump(exclude={"raw"})}  # where the files came from changes nothing
+    with track("prepare", None, {"prepare": settings.model_dump()}) as record, replacing(output) as folder:
         arrays = obtain(settings.dataset, Path(settings.raw), report=lambda line: print(line, file=sys.stderr))
         for name, (images, labels) in split(arrays, validation=settings.validation, limit=settings.limit).items():
             np.save(folder / f"{name}.npy", images)
             np.save(folder / f"{name}_labels.npy", labels)
-            record.metrics({f"{name}_images": len(images), f"{name}_mean": images.mean() / 255})
+            record.metrics({f"{name}_images": len(images)})
             print(f"{name}: {len(images)} images", file=sys.stderr)
         write_json(folder / "params.json", params)
 

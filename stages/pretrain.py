@@ -52,7 +52,7 @@ def main(name: str, clean: Path, output: Path) -> None:
             settings=entry.pretraining,
             name=f"pretrain {name}",
             seed=root,
-            stream_of=partial(stream, root, "pretrain", name),
+            stream_of=partial(stream, root, "pretrain"),
             checkpoint_of=lambda layer: Checkpoint(checkpoints / f"layer_{layer}.pt", made_from),
             on_epoch=lambda layer, row, seconds: record.epoch(row, seconds, f"layer_{layer}."),
         )
@@ -67,7 +67,7 @@ def main(name: str, clean: Path, output: Path) -> None:
             record.artifact(folder / "history.csv")
             record.filters(models.first_layer(stack))
             record.history({f"layer {k}": result.history for k, result in enumerate(results) if result.history})
-            record.model(stack, x_val[:2].cpu().numpy())
+        record.model(stack, x_val[:2].cpu().numpy())
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

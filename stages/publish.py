@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -19,9 +20,14 @@ CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over t
 
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    """What a checkpoint must have been made from to be taken up: the params, the data, the library's code."""
-    code = sorted((Path(__file__).resolve().parents[1] / "src" / "dae").rglob("*.py"))
-    content = [json.dumps(params, sort_keys=True), *(md5(path) for path in [*inputs, *code])]
+    """What a checkpoint must have been made from to be taken up: the params, the data, the code."""
+    root = Path(__file__).resolve().parents[1]
+    code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
+    content = [
+        json.dumps(params, sort_keys=True),
+        str(torch.cuda.is_available()),
+        *(md5(path) for path in [*inputs, *code]),
+    ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
 
 
@@ -53,5 +59,5 @@ def publish(
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
         record.history({output.name: result.history})
-        record.model(model, example)
+    record.model(model, example)
     shutil.rmtree(checkpoints, ignore_errors=True)

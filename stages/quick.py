@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from stages.common import PARAMS, run
 
 ROOT = Path(__file__).resolve().parents[1]
+MARKER = ".made_by_quick"
 
 
 def main(folder: Path) -> None:
@@ -27,14 +28,18 @@ def main(folder: Path) -> None:
 
 def copy_project(folder: Path, edit: Callable[[Any], None]) -> None:
     """The project's sources in a new git repository and DVC project, `params.yaml` edited by `edit`."""
+    if folder.exists() and not (folder / MARKER).exists():
+        raise ValueError(f"{folder}: expected a new folder, or one that this command made before")
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
     listed = _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in listed:
         if not name.startswith("results/") and name != "dvc.lock" and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    if (ROOT / "data" / "raw").is_dir():
-        (folder / "data" / "raw").symlink_to(ROOT / "data" / "raw", target_is_directory=True)
+    (ROOT / "data" / "raw").mkdir(parents=True, exist_ok=True)  # what has to be fetched is fetched once
+    (folder / "data" / "raw").symlink_to(ROOT / "data" / "raw", target_is_directory=True)
     yaml = YAML()
     yaml.width = 200
     params = yaml.load(folder / PARAMS)
@@ -42,7 +47,8 @@ def copy_project(folder: Path, edit: Callable[[Any], None]) -> None:
     yaml.dump(params, folder / PARAMS)
     _git(folder, "init", "--quiet")
     _git(folder, "add", "--all")
-    _git(folder, "-c", "user.name=quick", "-c", "user.email=quick@localhost", "commit", "--quiet", "--message=quick")
+    identity = ("-c", "user.name=quick", "-c", "user.email=quick@localhost", "-c", "commit.gpgsign=false")
+    _git(folder, *identity, "commit", "--quiet", "--message=quick")
 
 
 def shrink(params: Any) -> None:

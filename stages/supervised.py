@@ -44,7 +44,7 @@ def train_on_labels(
         result = fit(
             model.to(device),
             cross_entropy,
-            supervised(x, y, size=settings.batch_size, stream_of=partial(stream, root, stage, item or "")),
+            supervised(x, y, size=settings.batch_size, stream_of=partial(stream, root, stage)),
             lambda net: {
                 "validation_error": error_rate(net, in_order(x_val, y_val)),
                 "validation_loss": mean_loss(net, cross_entropy, in_order(x_val, y_val)),

@@ -3,9 +3,11 @@
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from dae import models
 from dae.batches import fresh, frozen, in_order, noisy_pairs, pair_of_draws, resident, to_float
-from dae.compute import configure, mean_loss
+from dae.compute import configure, evaluating, mean_loss
 from dae.corruptions import PROCESSES
 from dae.datasets import load_draws, load_images
 from dae.files import read_json
@@ -26,12 +28,20 @@ def main(section: str, name: str, corrupted: Path, target: Path, output: Path) -
     root, device = seed(), configure(settings := compute())
     upstream = read_json(corrupted / "params.json")
     kind, arguments = upstream["corruption"]["kind"], _arguments(upstream["corruption"])
-    params = {**entry.model_dump(), **upstream, "seed": root, "compute": settings.model_dump(), "targets": section}
+    params = {
+        **entry.model_dump(),
+        **upstream,
+        "seed": root,
+        "compute": settings.model_dump(),
+        "targets": "noisy" if target == corrupted else "clean",
+    }
 
     x_tilde, x_tilde_val = (resident(load_draws(corrupted, split), device) for split in ("train", "validation"))
     inputs = [corrupted / "train.npy", corrupted / "validation.npy"]
-    stream_of = partial(stream, root, section, name)
+    stream_of = partial(stream, root, "train")  # the same for all entries: comparisons are paired
+    assert (section == "noise2noise") == (target == corrupted)
     if target == corrupted:
+        assert isinstance(entry, Noise2Noise)
         _require_pairs(name, entry, kind, arguments, len(x_tilde))
         batches = noisy_pairs(x_tilde, size=entry.batch_size, stream_of=stream_of)
         first, second = pair_of_draws(0, len(x_tilde))
@@ -45,7 +55,8 @@ def main(section: str, name: str, corrupted: Path, target: Path, output: Path) -
         else:
             batches = frozen(x_tilde, x, size=entry.batch_size, stream_of=stream_of)
 
-    model = models.build(entry.model.kind, entry.model.arguments, seed=root, names=(section, name)).to(device)
+    model = models.build(entry.model.kind, entry.model.arguments, seed=root, names=("train",)).to(device)
+    _require_fit(f"{PARAMS}: {section}.{name}", entry, model, *(part[:1] for part in validation))
     loss = partial(LOSSES[entry.loss.kind], **entry.loss.arguments)
     checkpoints = CHECKPOINTS / f"train_{section}" / name
     with track(f"train_{section}", name, params) as record:
@@ -81,7 +92,21 @@ def _arguments(corruption: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in corruption.items() if key not in ("name", "kind", "draws")}
 
 
-def _require_pairs(name: str, entry: Restoration, kind: str, arguments: dict[str, object], draws: int) -> None:
+def _require_fit(where: str, entry: Restoration, model: nn.Module, x_tilde: Tensor, target: Tensor) -> None:
+    """The network must turn an image of the corruption's size into one of the target's."""
+    try:
+        with evaluating(model):
+            shape = tuple(model(to_float(x_tilde)).shape[1:])
+    except RuntimeError:
+        shape = None
+    if shape != target.shape[1:]:
+        raise ValueError(
+            f"{where}: model {entry.model.kind} does not make {tuple(target.shape[1:])} images of the "
+            f"{tuple(x_tilde.shape[1:])} ones of corruption {entry.corruption}" + (f" (but {shape})" if shape else "")
+        )
+
+
+def _require_pairs(name: str, entry: Noise2Noise, kind: str, arguments: dict[str, object], draws: int) -> None:
     """Noise2Noise needs two draws, of noise that keeps what the loss estimates (lectures 000, 001)."""
     where = f"{PARAMS}: noise2noise.{name}"
     if draws < 2:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dae.filters import FILTERS, INTERPOLATIONS, choose_strength, clipped, enlarge, median, restorations, same_size
+from dae.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
 from dae.metrics import mse
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
@@ -82,7 +82,7 @@ def test_the_best_strength_on_validation_images_is_chosen(name: str) -> None:
     for sigma in (0.05, 0.8):
         x_tilde, x = pair(3, sigma)
         errors = {s: np.mean((FILTERS[name].apply(x_tilde, s) - x) ** 2) for s in FILTERS[name].strengths}
-        chosen.append(choose_strength(name, x_tilde, x))
+        chosen.append(tuned(name, x_tilde, x_tilde, x).strength or 0)
         assert chosen[-1] in FILTERS[name].strengths
         assert errors[chosen[-1]] == min(errors.values())
     assert chosen[0] < chosen[1]  # more noise asks for a stronger filter
@@ -91,17 +91,19 @@ def test_the_best_strength_on_validation_images_is_chosen(name: str) -> None:
 def test_restorations_take_their_strength_from_validation_images_alone() -> None:
     strong, x = pair(3, 0.8)
     weak, _ = pair(3, 0.02, "b")
-    for name, (restored, strength) in restorations(strong, weak, x, 28).items():
-        assert strength == choose_strength(name, weak, x) != choose_strength(name, strong, x)
-        assert strength is not None
-        assert np.array_equal(restored, FILTERS[name].apply(strong, strength))
+    for name, result in restorations(strong, weak, x).items():
+        assert result.strength == tuned(name, weak, weak, x).strength != tuned(name, strong, strong, x).strength
+        assert result.strength is not None
+        assert np.array_equal(result.images, FILTERS[name].apply(strong, result.strength))
+        error = np.mean((FILTERS[name].apply(weak, result.strength) - x) ** 2)
+        assert result.tuning_mse == pytest.approx(error)
 
 
 def test_restorations_of_smaller_images_are_interpolations() -> None:
     small = np.zeros((2, 1, 14, 14), np.float32)
-    found = restorations(small, small, np.zeros((2, 1, 28, 28), np.float32), 28)
+    found = restorations(small, small, np.zeros((2, 1, 28, 28), np.float32))
     assert list(found) == list(INTERPOLATIONS)
-    assert all(images.shape == (2, 1, 28, 28) and strength is None for images, strength in found.values())
+    assert all(result.images.shape == (2, 1, 28, 28) and result.strength is None for result in found.values())
 
 
 @pytest.mark.parametrize("mode", ["nearest", *INTERPOLATIONS])

@@ -273,7 +273,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("    noise: fresh", "    noise: fresh\n    precision: float16", ["clean.first.precision: ", "'bfloat16'"]),
     ("    noise: fresh", "    noise: fresh\n    batch_size: 1e2", ["clean.first.batch_size: ", "found 100.0"]),
     ("    noise: fresh", "    noise: fresh\n    weight_decay: -1", ["clean.first.weight_decay: ", "found -1"]),
-    ("    noise: fresh", "    noise: fresh\n    allow_biased: 1", ["clean.first.allow_biased: ", "found 1"]),
+    ("beta: 0.5}", "beta: 0.5}\n    allow_biased: 1", ["noise2noise.second.allow_biased: ", "found 1"]),
     ("resamples: 100", "resamples: 99", ["evaluation.resamples: ", "found 99"]),
     ("confidence: 0.95", "confidence: 95", ["evaluation.confidence: ", "found 95"]),
     ("confidence: 0.95", "confidence: 1", ["evaluation.confidence: ", "found 1"]),

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.files import read_csv
-from stages.quick import copy_project, shrink
+from stages.quick import ROOT, copy_project, shrink
 
 KEPT = {
     "corruptions": ["gaussian", "downsample"],
@@ -64,6 +64,12 @@ def dvc(project: Path, *arguments: str, expect: int = 0) -> str:
     output = done.stdout + done.stderr
     assert done.returncode == expect, output
     return output
+
+
+def test_no_nested_default_is_shared() -> None:
+    """`dvc exp run -S` edits in place what YAML anchors share: only flat blocks may be anchored."""
+    defaults = YAML(typ="safe").load(ROOT / "params.yaml")["defaults"]
+    assert not [value for block in defaults.values() for value in block.values() if isinstance(value, dict | list)]
 
 
 def executed(output: str) -> set[str]:
@@ -199,7 +205,10 @@ def test_same_params_give_the_same_bytes(project: Path) -> None:
 
 
 def test_an_edit_runs_what_it_touches(project: Path, edit: Callable[[Callable[[Any], None]], None]) -> None:
+    before = YAML(typ="safe").load(project / "params.yaml")
     output = dvc(project, "exp", "run", "-S", "clean.gaussian_conv.learning_rate=0.002")
+    before["clean"]["gaussian_conv"]["learning_rate"] = 0.002
+    assert YAML(typ="safe").load(project / "params.yaml") == before
     assert executed(output) == {"train_clean@gaussian_conv", "evaluate_clean@gaussian_conv", "plot"}
     assert "learning_rate" in dvc(project, "params", "diff")
     assert "results/evaluate/clean/gaussian_conv/metrics.json" in dvc(project, "metrics", "diff")

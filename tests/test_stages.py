@@ -156,6 +156,18 @@ DAMAGES: list[tuple[tuple[str, ...], Callable[[Path], Any], list[str]]] = [
         ["noise2noise.gaussian_conv", "smooth_l1", "allow_biased"],
     ),
     (
+        (
+            "train",
+            "clean",
+            "gaussian_conv",
+            "data/corrupted/downsample",
+            "data/prepared",
+            "results/clean/gaussian_conv",
+        ),
+        lambda p: None,
+        ["clean.gaussian_conv", "conv does not make (1, 28, 28) images of the (1, 14, 14) ones"],
+    ),
+    (
         ("train", "noise2noise", "gaussian_conv", "data/corrupted/erasure", "data/corrupted/erasure", "results/n"),
         lambda p: None,
         ["noise2noise.gaussian_conv", "2 draws", "found 1"],

@@ -126,11 +126,14 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path, schedule: st
     checkpoint = Checkpoint(tmp_path / "state.pt", "same")
     with pytest.raises(StopError):
         run(network(), settings=settings, checkpoint=checkpoint, on_epoch=stop_after(k))
-    seen: list[int] = []
+    seen: list[tuple[int, bool]] = []  # epoch, and whether it was trained now or is told again
     result = run(
-        resumed, settings=settings, checkpoint=checkpoint, on_epoch=lambda row, seconds: seen.append(row["epoch"])
+        resumed,
+        settings=settings,
+        checkpoint=checkpoint,
+        on_epoch=lambda row, seconds: seen.append((row["epoch"], seconds > 0)),
     )
-    assert seen == list(range(k + 1, 2 * k + 1))
+    assert seen == [(epoch, epoch > k) for epoch in range(1, 2 * k + 1)]
     assert bits(resumed) == bits(whole)
     assert result.history == expected.history
     assert (result.best_epoch, result.best_value) == (expected.best_epoch, expected.best_value)

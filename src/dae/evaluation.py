@@ -65,6 +65,13 @@ def gains(psnr: Values, filters: dict[str, Values], *, settings: Evaluation, see
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
 
 
+def describe(figures: Metrics) -> str:
+    """The figures of a denoiser in one line."""
+    interval = f"[{figures['psnr_low']:.2f}, {figures['psnr_high']:.2f}]"
+    read = f"M reads {100 * figures['accuracy_corrupted']:.2f} -> {100 * figures['accuracy_restored']:.2f} %"
+    return f"PSNR {figures['psnr_input']:.2f} -> {figures['psnr']:.2f} {interval} dB  {read}"
+
+
 def require_gain(figures: Metrics) -> None:
     """Raises ValueError if the restoration is no better than its input and than an all-black image."""
     if figures["psnr"] <= figures["psnr_input"] and figures["psnr"] <= figures["psnr_black"]:

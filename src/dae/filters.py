@@ -73,17 +73,33 @@ def same_size(x_tilde: Images, x: Images) -> Images:
     return clipped(x_tilde) if x_tilde.shape == x.shape else enlarge(x_tilde, "nearest", x.shape[-1])
 
 
-def choose_strength(name: str, x_tilde: Images, x: Images) -> float:
-    """The strength of a filter with the least mean squared error on the given (validation) images."""
+@dataclass(frozen=True)
+class Restored:
+    """Images restored by a filter, its strength, and the mean squared error that chose it on validation images."""
+
+    images: Images
+    strength: float | None
+    tuning_mse: float
+
+
+def tuned(name: str, x_tilde: Images, x_tilde_validation: Images, x_validation: Images) -> Restored:
+    """A filter at the strength with the least mean squared error on the validation images."""
     filter_ = FILTERS[name]
-    return min(filter_.strengths, key=lambda s: float(mse(filter_.apply(x_tilde, s), x).mean()))
+    errors = {s: float(mse(filter_.apply(x_tilde_validation, s), x_validation).mean()) for s in filter_.strengths}
+    strength = min(errors, key=lambda s: errors[s])
+    return Restored(filter_.apply(x_tilde, strength), strength, errors[strength])
 
 
-def restorations(
-    x_tilde: Images, x_tilde_validation: Images, x_validation: Images, side: int
-) -> dict[str, tuple[Images, float | None]]:
-    """Every filter that applies: its restoration of `x_tilde` and the strength chosen on the validation images."""
-    if x_tilde.shape[-1] != side:
-        return {mode: (enlarge(x_tilde, mode, side), None) for mode in INTERPOLATIONS}
-    strengths = {name: choose_strength(name, x_tilde_validation, x_validation) for name in FILTERS}
-    return {name: (FILTERS[name].apply(x_tilde, strength), strength) for name, strength in strengths.items()}
+def restorations(x_tilde: Images, x_tilde_validation: Images, x_validation: Images) -> dict[str, Restored]:
+    """Every filter that applies to `x_tilde`: interpolations where the images are smaller than `x_validation`."""
+    side = x_validation.shape[-1]
+    if x_tilde.shape[-1] == side:
+        return {name: tuned(name, x_tilde, x_tilde_validation, x_validation) for name in FILTERS}
+    return {
+        mode: Restored(
+            enlarge(x_tilde, mode, side),
+            None,
+            float(mse(enlarge(x_tilde_validation, mode, side), x_validation).mean()),
+        )
+        for mode in INTERPOLATIONS
+    }

@@ -21,7 +21,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dae.choices import STRICT, Count, Counts, NonNegative, Positive, choose, describe
+from dae.choices import STRICT, Count, Counts, NonNegative, Positive, choose, describe, suggest
 from dae.corruptions import CORRUPTIONS, PROCESSES
 
 # DVC cannot address keys with dots, and `dvc exp run -S` none with dashes.
@@ -148,7 +148,6 @@ class Restoration(Trained):
     corruption: Name
     loss: LossChoice
     noise: Literal["frozen", "fresh"]
-    allow_biased: bool = False
 
 
 class Clean(Restoration):
@@ -156,6 +155,8 @@ class Clean(Restoration):
 
 
 class Noise2Noise(Clean):
+    allow_biased: bool = False
+
     @field_validator("noise")
     @classmethod
     def _never_clean(cls, noise: str) -> str:
@@ -221,6 +222,8 @@ def read(path: Path, key: str, kind: type[T]) -> T:
     Raises ValueError, one line, for a file that cannot be read and for the first fault of the section.
     """
     content: Any = _load(path)
+    if unknown := [part for part in content or () if part not in Params.model_fields]:
+        raise ValueError(f"{path}: {unknown[0]}: unknown key; known: {suggest(unknown[0], Params.model_fields)}")
     for part in key.split("."):
         if not isinstance(content, Mapping) or part not in content:
             raise ValueError(f"{path}: {key}: missing")

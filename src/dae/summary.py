@@ -33,8 +33,7 @@ def restoration_row(results: Path, section: str, name: str) -> Row:
     figures = read_json(results / "evaluate" / section / name / "metrics.json")
     params = read_json(results / section / name / "model" / "params.json")
     filters = read_json(results / "baselines" / params["corruption"]["name"] / "metrics.json")
-    scores = {key: value["psnr"] for key, value in filters.items() if isinstance(value, dict) and key != "input"}
-    best = max(scores, key=lambda key: scores[key])
+    best = filters["best_filter"]  # on validation images
     return {
         "section": section,
         "name": name,
@@ -43,7 +42,7 @@ def restoration_row(results: Path, section: str, name: str) -> Row:
         "loss": params["loss"]["kind"],
         "epochs": params["epochs"],
         "best_filter": best,
-        "psnr_best_filter": scores[best],
+        "psnr_best_filter": filters[best]["psnr"],
         **{f"gain{end}": figures[f"gain_over_{best}{end}"] for end in ("", "_low", "_high")},
         **{key: value for key, value in figures.items() if key in COLUMNS},
     }

@@ -16,7 +16,8 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from numbers import Real
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -70,7 +71,7 @@ class Run:
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Numbers, nested ones flattened with dots; anything else among `values` is left out."""
-        numbers = {k: float(v) for k, v in flat(values).items() if isinstance(v, int | float)}
+        numbers = {k: float(v) for k, v in flat(values).items() if isinstance(v, Real)}
         self._write("metrics", values=numbers, step=step)
 
     def epoch(self, row: Mapping[str, Any], seconds: float, prefix: str = "") -> None:
@@ -111,7 +112,10 @@ class Run:
         plots.save(figure, target)
 
     def model(self, model: Any, example: Any) -> None:
-        """A PyTorch model with signature and input example, as `mlflow.pytorch.load_model` reads it."""
+        """A PyTorch model with signature and input example, as `mlflow.pytorch.load_model` reads it.
+
+        `example`: inputs, float32. A network that PyTorch cannot export is left out, with a warning.
+        """
         import mlflow.pytorch
         import torch
         from mlflow.models import infer_signature
@@ -119,15 +123,18 @@ class Run:
         model = model.cpu().eval()
         with torch.no_grad():
             output = model(torch.from_numpy(example)).numpy()
-        versions = [f"torch=={torch.__version__.partition('+')[0]}"]
-        with _quiet():
-            mlflow.pytorch.save_model(
-                model,
-                str(self.artifacts / "model"),
-                input_example=example,
-                signature=infer_signature(example, output),
-                pip_requirements=versions,
-            )
+        try:
+            with _quiet():
+                mlflow.pytorch.save_model(
+                    model,
+                    str(self.artifacts / "model"),
+                    input_example=example,
+                    signature=infer_signature(example, output),
+                    pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+                )
+        except Exception as error:  # noqa: BLE001 (export can fail in many ways; the training is not lost for it)
+            shutil.rmtree(self.artifacts / "model", ignore_errors=True)
+            print(f"warning: MLflow gets no model: {' '.join(str(error).split())[:200]}", file=sys.stderr)
 
     def deliver(self) -> None:
         """Send what the store has not yet; the first failure is reported, and then the journal is left to wait."""
@@ -241,15 +248,16 @@ def _git(*arguments: str) -> str:
 
 def _tags(journal: Run, stage: str, item: str) -> dict[str, str]:
     """Who, what, from which commit; uncommitted edits (not of the stages' own outputs) become an artifact."""
-    changes = _git("diff", "HEAD", "--", ".", ":!dvc.lock", ":!results")
+    sources = ("--", ".", ":!dvc.lock", ":!results")
+    changes = _git("diff", "HEAD", *sources)
     if changes:
         (journal.artifacts / "uncommitted.diff").write_text(changes, encoding="utf-8")
     return {
         "stage": stage,
         "item": item,
-        "git_dirty": str(bool(changes)).lower(),
+        "git_dirty": str(bool(_git("status", "--porcelain", *sources))).lower(),
         "mlflow.source.git.commit": _git("rev-parse", "HEAD").strip(),
-        "mlflow.source.name": f"stages/{stage}",
+        "mlflow.source.name": f"stages/{Path(sys.argv[0]).name}",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": _user(),
         "journal": journal.folder.name,
@@ -271,7 +279,7 @@ def _client(root: Path) -> tuple[Any, str]:
 
         uri = store_uri(root)
         local = uri.startswith("sqlite")
-        with FileLock(root / "mlflow.db.lock", timeout=60) if local else _nothing():
+        with FileLock(root / "mlflow.db.lock", timeout=60) if local else nullcontext():
             client = MlflowClient(uri)
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
             found = client.get_experiment_by_name(name)
@@ -284,11 +292,6 @@ def _client(root: Path) -> tuple[Any, str]:
                 if found := client.get_experiment_by_name(name):
                     return client, found.experiment_id
                 raise
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _deliver(folder: Path, root: Path) -> None:

@@ -28,7 +28,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": lambda parameters, **options: torch.optim.AdamW(parameters, fused=True, **options),
     "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
 }
-# The rate at a step: constant; warm-up to the given rate and down to 0 (Smith 2018); half a cosine down to 0.
+# The rate at a step: constant; up to the given rate and down to 0 (Smith 2018), the momentum the other way; half a
+# cosine down to 0.
 SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]] = {
     "constant": lambda optimizer, rate, steps: LambdaLR(optimizer, lambda step: 1.0),
     "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=max(2, steps)),
@@ -84,6 +85,8 @@ def fit(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     result = _resume(checkpoint, parts, device) if checkpoint else Fit()
 
+    for row in result.history:  # what an interrupted run has done already
+        on_epoch(row, 0.0)
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
         total = torch.zeros((), device=device)
