@@ -133,7 +133,7 @@ def test_evaluation_run_has_all_params_metrics_and_inputs(project: Path) -> None
         "loss.kind": "mse",
         "learning_rate": "0.004",
         "epochs": "1",
-        "targets": "noise2noise",
+        "targets": "noisy",
         "evaluation.resamples": "100",
     }
     assert expected.items() <= run.data.params.items()
