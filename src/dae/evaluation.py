@@ -21,7 +21,7 @@ Metrics = dict[str, Any]
 
 def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: int = 500) -> NDArray[np.float32]:
     """Output of the model for stored images (N, C, H, W), in batches of `size`."""
-    model.to(device)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with evaluating(model):
         parts = [
             model(to_float(torch.from_numpy(np.array(images[start : start + size])).to(device))).cpu()

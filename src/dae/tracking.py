@@ -16,7 +16,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from numbers import Real
 from pathlib import Path
 from threading import Thread
@@ -157,7 +157,7 @@ def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run
     """The MLflow run of a stage: named stage@item, tagged, with all `params`; failed if the block raises."""
     root = home()
     journal = Run(root / ".mlflow_outbox" / uuid.uuid4().hex, root)
-    Thread(target=_import, daemon=True).start()  # mlflow takes seconds to load: meanwhile the stage works
+    Thread(target=_warm_up, args=(root,), daemon=True).start()
     name = f"{stage}@{item}" if item else stage
     journal._write("start", name=name, tags=_tags(journal, stage, item or ""))
     journal.params(params)
@@ -218,8 +218,10 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _import() -> None:
-    import mlflow  # noqa: F401
+def _warm_up(root: Path) -> None:
+    """MLflow takes seconds to load and to open its store: meanwhile the stage works. Failures show at delivery."""
+    with suppress(Exception):
+        _client(root)
 
 
 @contextmanager
