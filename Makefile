@@ -25,7 +25,7 @@ install: .venv/installed  ## Make .venv and install the locked dependencies and 
 run: install  ## Run the whole pipeline on the real data (dvc repro)
 	dvc repro
 
-quick: install  ## Run every stage on a small sample in a scratch copy, for a first look
+quick: install  ## Run every kind of stage on a small sample in a scratch copy, for a first look
 	python -m stages.quick .scratch
 
 test: install  ## Run the tests

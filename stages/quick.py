@@ -1,4 +1,4 @@
-"""Run the whole pipeline on a small sample, in a copy of the project with data, results and MLflow store of its own."""
+"""Run every kind of stage on a small sample, in a copy of the project with its own data, results and MLflow store."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ MARKER = ".made_by_quick"
 
 def main(folder: Path) -> None:
     """Copy the project to FOLDER (emptied first) and run `dvc repro` there on a small sample with few epochs."""
-    copy_project(folder, shrink)
+    copy_project(folder, sample)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
     done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment, check=False)
     if done.returncode == 0:
@@ -49,6 +49,18 @@ def copy_project(folder: Path, edit: Callable[[Any], None]) -> None:
     _git(folder, "add", "--all")
     identity = ("-c", "user.name=quick", "-c", "user.email=quick@localhost", "-c", "commit.gpgsign=false")
     _git(folder, *identity, "commit", "--quiet", "--message=quick")
+
+
+def sample(params: Any) -> None:
+    """One entry of each kind of denoiser, the corruptions that they need, and the stacked entries; all shrunk."""
+    needed = set()
+    for section in ("clean", "noise2noise", "upscaler"):
+        name, entry = next(iter(params[section].items()))
+        params[section] = {name: entry}
+        needed.add(entry["corruption"])
+    params["corruptions"] = {name: entry for name, entry in params["corruptions"].items() if name in needed}
+    shrink(params)
+    params["prepare"]["limit"] = 1000
 
 
 def shrink(params: Any) -> None:
