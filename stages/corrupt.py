@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dae.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
-from dae.datasets import SPLITS, load_draws, load_images
+from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
+from dae.data.datasets import SPLITS, load_draws, load_images
 from dae.files import read_json, replacing, write_json
 from dae.params import Corruption, read
 from dae.seeding import stream

@@ -7,11 +7,11 @@ import numpy as np
 
 from dae import models
 from dae.compute import configure
-from dae.corruptions import as_float
-from dae.datasets import load_draws, load_images, load_labels
-from dae.evaluation import apply, describe, gains, require_gain, restoration_metrics
+from dae.data.corruptions import as_float
+from dae.data.datasets import load_draws, load_images, load_labels
+from dae.evaluation.filters import clipped, same_size
+from dae.evaluation.restoration import apply, describe, gains, require_gain, restoration_metrics
 from dae.files import load_table, read_json, replacing, write_csv, write_json
-from dae.filters import clipped, same_size
 from dae.params import Evaluation, read
 from dae.plots import image_grid, save
 from dae.tracking import run as track

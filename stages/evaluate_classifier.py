@@ -6,11 +6,11 @@ import numpy as np
 
 from dae import models
 from dae.compute import configure
-from dae.corruptions import as_float
-from dae.datasets import load_images, load_labels
-from dae.evaluation import apply, report_rows
+from dae.data.corruptions import as_float
+from dae.data.datasets import load_images, load_labels
+from dae.evaluation.metrics import with_intervals
+from dae.evaluation.restoration import apply, report_rows
 from dae.files import read_json, replacing, write_csv, write_json
-from dae.metrics import with_intervals
 from dae.params import Evaluation, read
 from dae.seeding import stream
 from dae.tracking import run as track

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dae.datasets import split
+from dae.data.datasets import split
+from dae.data.sources import obtain
 from dae.files import replacing, write_json
 from dae.params import Prepare, check, read
-from dae.sources import obtain
 from dae.tracking import run as track
 from stages.common import PARAMS, run
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dae import models
-from dae.batches import resident, to_float
-from dae.compute import configure
-from dae.datasets import load_images
+from dae.compute import configure, resident, to_float
+from dae.data.datasets import load_images
 from dae.files import read_json, replacing, write_csv, write_json
 from dae.params import Stacked, read
-from dae.pretraining import pretrain
 from dae.seeding import stream
 from dae.tracking import run as track
-from dae.training import Checkpoint
+from dae.training.loop import Checkpoint
+from dae.training.pretraining import pretrain
 from stages.common import PARAMS, compute, run, seed
 from stages.publish import CHECKPOINTS, fingerprint
 

@@ -14,7 +14,7 @@ from torch import nn
 from dae import models
 from dae.files import md5, replacing, write_csv, write_json
 from dae.tracking import Run
-from dae.training import Fit
+from dae.training.loop import Fit
 
 CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
 
@@ -44,7 +44,7 @@ def publish(
 ) -> None:
     """Write a trained network with its history and figures to OUTPUT, log them, and drop the checkpoints.
 
-    `card`: kind and arguments of the network; `result`: its dae.training.Fit; `example`: a batch of inputs, float32.
+    `card`: kind and arguments of the network; `result`: its Fit; `example`: a batch of inputs, float32.
     """
     with replacing(output) as folder:
         models.save(folder / "model", model, *card)

@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from dae.batches import in_order, resident, supervised, to_float
-from dae.compute import configure, error_rate, mean_loss
-from dae.datasets import load_images, load_labels
+from dae.compute import configure, error_rate, mean_loss, resident, to_float
+from dae.data.datasets import load_images, load_labels
 from dae.files import read_json
-from dae.losses import cross_entropy
 from dae.params import Training
 from dae.seeding import stream
 from dae.tracking import run as track
-from dae.training import Checkpoint, fit
+from dae.training.batches import in_order, supervised
+from dae.training.loop import Checkpoint, fit
+from dae.training.losses import cross_entropy
 from stages.common import compute, seed
 from stages.publish import CHECKPOINTS, fingerprint, publish
 

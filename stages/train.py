@@ -6,16 +6,16 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dae import models
-from dae.batches import fresh, frozen, in_order, noisy_pairs, pair_of_draws, resident, to_float
-from dae.compute import configure, evaluating, mean_loss
-from dae.corruptions import PROCESSES
-from dae.datasets import load_draws, load_images
+from dae.compute import configure, evaluating, mean_loss, resident, to_float
+from dae.data.corruptions import PROCESSES
+from dae.data.datasets import load_draws, load_images
 from dae.files import read_json
-from dae.losses import LOSSES, RECONSTRUCTION
 from dae.params import Clean, Noise2Noise, Restoration, Upscaler, read
 from dae.seeding import stream
 from dae.tracking import run as track
-from dae.training import Checkpoint, fit
+from dae.training.batches import fresh, frozen, in_order, noisy_pairs, pair_of_draws
+from dae.training.loop import Checkpoint, fit
+from dae.training.losses import LOSSES, RECONSTRUCTION
 from stages.common import PARAMS, compute, run, seed
 from stages.publish import CHECKPOINTS, fingerprint, publish
 

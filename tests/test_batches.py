@@ -9,21 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dae.batches import (
-    Batches,
-    corrupted,
-    fresh,
-    frozen,
-    in_order,
-    noisy_pairs,
-    pair_of_draws,
-    resident,
-    supervised,
-    to_float,
-)
 from dae.choices import choose
-from dae.corruptions import CORRUPTIONS
+from dae.compute import resident, to_float
+from dae.data.corruptions import CORRUPTIONS
 from dae.seeding import stream
+from dae.training.batches import Batches, corrupted, fresh, frozen, in_order, noisy_pairs, pair_of_draws, supervised
 from tests.conftest import TOLERANCES, blobs
 
 N, SIZE = 23, 5

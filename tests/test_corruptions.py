@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from dae.choices import choose
-from dae.corruptions import (
+from dae.data.corruptions import (
     BLOCK,
     CORRUPTIONS,
     PROCESSES,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dae.datasets import (
+from dae.data.datasets import (
     IDX_FILES,
     MAX_IDX_BYTES,
     idx_bytes,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dae.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
-from dae.metrics import mse
+from dae.evaluation.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
+from dae.evaluation.metrics import mse
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
 

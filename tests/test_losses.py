@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dae.losses import LOSSES, RECONSTRUCTION, binary_cross_entropy, cross_entropy
+from dae.training.losses import LOSSES, RECONSTRUCTION, binary_cross_entropy, cross_entropy
 from tests.conftest import TOLERANCES
 
 Array = NDArray[np.float64]

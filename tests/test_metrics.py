@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from dae.metrics import QUALITY, mse, psnr, quality, ssim, with_intervals
+from dae.evaluation.metrics import QUALITY, mse, psnr, quality, ssim, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae import pretraining
-from dae.batches import Batches, to_float
+from dae.compute import to_float
 from dae.models import StackedEncoder, build
 from dae.params import CorruptionChoice
-from dae.pretraining import DenoisingLayer, pretrain
 from dae.seeding import stream
-from dae.training import Checkpoint, Fit
+from dae.training import pretraining
+from dae.training.batches import Batches
+from dae.training.loop import Checkpoint, Fit
+from dae.training.pretraining import DenoisingLayer, pretrain
 from tests.conftest import TOLERANCES, blobs, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")

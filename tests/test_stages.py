@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from dae.datasets import IDX_FILES, idx_bytes
+from dae.data.datasets import IDX_FILES, idx_bytes
 from stages.common import run
 from stages.quick import ROOT, shrink
 

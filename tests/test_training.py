@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.batches import Batch, Batches, frozen, in_order, supervised, to_float
-from dae.compute import configure, error_rate, evaluating, mean_loss
-from dae.losses import cross_entropy, mse, sse_half
+from dae.compute import configure, error_rate, evaluating, mean_loss, to_float
 from dae.models import build
 from dae.params import Compute
 from dae.seeding import stream, torch_stream
-from dae.training import OPTIMIZERS, SCHEDULES, Checkpoint, Fit, fit
+from dae.training.batches import Batch, Batches, frozen, in_order, supervised
+from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint, Fit, fit
+from dae.training.losses import cross_entropy, mse, sse_half
 from tests.conftest import TOLERANCES, blobs, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,10 +1,13 @@
-"""Where and how PyTorch computes, and running a network without training it."""
+"""Where and how PyTorch computes: stored arrays on the device, and running a network without training it."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dae.params import Compute
@@ -25,6 +28,16 @@ def configure(compute: Compute) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     return torch.device("cuda" if cuda else "cpu")
+
+
+def resident(array: NDArray[Any], device: torch.device) -> Tensor:
+    """A whole array on the device, in the type it is stored in."""
+    return torch.from_numpy(np.array(array)).to(device)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Stored images as float32: bytes / 255, half precision as it is."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def mean_loss(model: nn.Module, loss: Loss, batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dae.choices import STRICT, Count, Counts, NonNegative, Positive, choose, describe, suggest
-from dae.corruptions import CORRUPTIONS, PROCESSES
+from dae.data.corruptions import CORRUPTIONS, PROCESSES
 
 # DVC cannot address keys with dots, and `dvc exp run -S` none with dashes.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -68,7 +68,7 @@ def _models(table: str) -> Callable[[], Table]:
 
 
 def _losses() -> Table:
-    from dae.losses import LOSSES
+    from dae.training.losses import LOSSES
 
     return LOSSES
 
@@ -124,7 +124,7 @@ class Compute(Section):
 
 
 class Training(Section):
-    """What `dae.training.fit` needs to know."""
+    """What `dae.training.loop.fit` needs to know."""
 
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Count
@@ -133,6 +133,7 @@ class Training(Section):
     schedule: Literal["constant", "one_cycle", "cosine"]
     weight_decay: NonNegative
     precision: Literal["float32", "bfloat16"]
+    keep: Literal["best", "last"] = "best"
 
 
 class Trained(Training):

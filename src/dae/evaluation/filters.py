@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
-from dae.corruptions import Images, blur
-from dae.metrics import mse
+from dae.data.corruptions import Images, blur
+from dae.evaluation.metrics import mse
 
 
 def clipped(x_tilde: Images, strength: float = 0) -> Images:

@@ -9,24 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dae.corruptions import PROCESSES, Images
+from dae.compute import to_float
+from dae.data.corruptions import PROCESSES, Images
 
 Batch = tuple[Tensor, Tensor]
 Batches = Callable[[int], Iterator[Batch]]
 StreamOf = Callable[..., np.random.Generator]  # (names...) -> the generator of that stream
-
-
-def resident(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A whole array on the device, in the type it is stored in."""
-    return torch.from_numpy(np.array(array)).to(device)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """Stored images as float32: bytes / 255, half precision as it is."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def _order(count: int, size: int, rng: np.random.Generator, device: torch.device) -> Iterator[Tensor]:

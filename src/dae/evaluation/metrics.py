@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from skimage.metrics import structural_similarity
 
-from dae.corruptions import Images
+from dae.data.corruptions import Images
 from dae.params import Evaluation
 from dae.seeding import stream
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.batches import Batches
 from dae.compute import Loss
 from dae.params import Training
 from dae.seeding import torch_stream
+from dae.training.batches import Batches
 
 Row = dict[str, Any]  # one epoch of history
 

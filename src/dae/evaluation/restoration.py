@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 from torch import nn
 
-from dae.batches import to_float
-from dae.compute import evaluating
-from dae.corruptions import Images, as_float
-from dae.filters import same_size
-from dae.metrics import QUALITY, Values, quality, with_intervals
+from dae.compute import evaluating, to_float
+from dae.data.corruptions import Images, as_float
+from dae.evaluation.filters import same_size
+from dae.evaluation.metrics import QUALITY, Values, quality, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 

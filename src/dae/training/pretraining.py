@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dae.batches import StreamOf, corrupted, fresh, in_order
 from dae.compute import Loss, evaluating, mean_loss
-from dae.losses import binary_cross_entropy, mse
 from dae.models import StackedEncoder
 from dae.params import Choice, Training
 from dae.seeding import torch_stream
-from dae.training import Checkpoint, Fit, fit
+from dae.training.batches import StreamOf, corrupted, fresh, in_order
+from dae.training.loop import Checkpoint, Fit, fit
+from dae.training.losses import binary_cross_entropy, mse
 
 
 class DenoisingLayer(nn.Module):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dae.datasets import IDX_FILES, idx_bytes, parse_dataset, read_bytes
+from dae.data.datasets import IDX_FILES, idx_bytes, parse_dataset, read_bytes
 from dae.files import replacing_file
 
 # SHA-256 of the uncompressed files, keyed as IDX_FILES.

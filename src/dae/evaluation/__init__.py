@@ -1,0 +1,1 @@
+"""What is measured on validation and test images."""

@@ -1,0 +1,1 @@
+"""Learning: batches, losses, the training loop, layer-wise pretraining."""
