@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test lint ui deliver lock clean
+.PHONY: help install run quick gpu test lint ui deliver lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ run: install  ## Run the whole pipeline on the real data (dvc repro)
 quick: install  ## Run every kind of stage on a small sample in a scratch copy, for a first look
 	python -m stages.quick .scratch
 
+gpu: install  ## Train and evaluate the entries of params.gpu.yaml, of the papers' sizes, in a copy of the project
+	python -m stages.gpu .gpu
+
 test: install  ## Run the tests
 	pytest
 
@@ -46,5 +49,5 @@ lock: install  ## Pin the dependencies of pyproject.toml anew, with hashes, for 
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
 
-clean:  ## Remove the environment, scratch copies and checkpoints; data, results and runs stay
-	rm -rf .venv .scratch .checkpoints .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+clean:  ## Remove the environment, copies and checkpoints; data, results and runs stay
+	rm -rf .venv .scratch .gpu .checkpoints .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

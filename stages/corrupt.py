@@ -20,7 +20,7 @@ def main(name: str, clean: Path, output: Path) -> None:
     settings = read(PARAMS, f"corruptions.{name}", Corruption)
     root = seed()
     upstream = read_json(clean / "params.json")
-    params = {**upstream, "seed": root, "corruption": {"name": name, **settings.model_dump()}}
+    params = {**upstream, "seed": root, "corruption": {"name": name, **settings.model_dump(exclude={"dataset"})}}
     kind, arguments = settings.kind, settings.arguments
     with track("corrupt", name, params) as record, replacing(output) as folder:
         for split in tqdm(SPLITS, f"corrupt {name}", leave=False, disable=None):

@@ -6,7 +6,6 @@ import numpy as np
 
 from dae import models
 from dae.compute import configure
-from dae.data.corruptions import as_float
 from dae.data.datasets import load_images, load_labels
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.restoration import apply, report_rows
@@ -38,7 +37,6 @@ def main(stage: str, name: str, trained: Path, clean: Path, output: Path) -> Non
         record.metrics(metrics)
         record.artifact(folder / "classification.csv")
         record.artifact(trained / "history.csv")
-        record.model(model, as_float(x[:2]))
 
 
 if __name__ == "__main__":

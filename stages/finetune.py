@@ -12,7 +12,7 @@ def main(name: str, clean: Path, pretrained: Path, output: Path) -> None:
     """Train the stacked entry NAME on the images CLEAN, from the layers in the folder PRETRAINED."""
     entry = read(PARAMS, f"stacked.{name}", Stacked)
     encoder, _ = models.load(pretrained)
-    card = "stacked_classifier", {"hidden": entry.hidden}
+    card = "stacked_classifier", {"hidden": entry.hidden, "activation": entry.activation}
     model = models.build(*card, seed=seed(), names=("finetune", "output"))
     model.encoder.load_state_dict(encoder.state_dict())  # type: ignore[union-attr]
     params = {**entry.model_dump(exclude={"finetuning"}), **entry.finetuning.model_dump()}

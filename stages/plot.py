@@ -1,79 +1,98 @@
-"""Gather all results: the summary table, and one figure per question."""
+"""Gather all results: the summary table, what the lectures claim and what was measured, a figure per question."""
 
 from pathlib import Path
 from typing import Any
 
-from dae import models
+from dae import lectures, models
 from dae.files import load_table, replacing, replacing_file, write_csv
-from dae.params import Clean, Name, Noise2Noise, Stacked, Upscaler, read
-from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, save
+from dae.params import RESTORING, Members, Name, read
+from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, save
 from dae.summary import COLUMNS, Row, gather, history, markdown
 from dae.tracking import run as track
 from stages.common import PARAMS, run
 
-SECTIONS: dict[str, Any] = {
-    "clean": dict[Name, Clean],
-    "noise2noise": dict[Name, Noise2Noise],
-    "upscaler": dict[Name, Upscaler],
-    "stacked": dict[Name, Stacked],
-}
+TRAINED = ("classifiers", *RESTORING, "stacked", "svm")
+SECTIONS = (*TRAINED, "latent", "posterior", "ablations", "toy", "filters")
+Images = dict[str, Any]
 
 
 def main(results: Path, output: Path) -> None:
-    """Write RESULTS/summary.{csv,md} and the figures in OUTPUT, for the items that params.yaml has."""
-    items = {section: list(read(PARAMS, section, kind)) for section, kind in SECTIONS.items()}
+    """Write RESULTS/summary.{csv,md}, RESULTS/lectures.md and the figures in OUTPUT, for the items of params.yaml."""
+    items = {section: list(read(PARAMS, section, dict[Name, dict[str, Any]])) for section in SECTIONS}
+    groups = read(PARAMS, "comparisons", dict[Name, Members])
     rows = gather(results, items)
+    texts = {"summary": markdown(rows), "lectures": lectures.markdown(results, _entries(items))}
     with track("plot", None, {f"{section}_items": ", ".join(names) for section, names in items.items()}) as record:
         with replacing(output) as folder:
-            for name, figure in _figures(results, items, rows).items():
+            for name, figure in _figures(results, rows, groups).items():
                 save(figure, folder / f"{name}.png")
                 record.artifact(folder / f"{name}.png", "figures")
         with replacing_file(results / "summary.csv") as path:
             write_csv(path, rows, COLUMNS)
-        with replacing_file(results / "summary.md") as path:
-            path.write_text(markdown(rows), encoding="utf-8")
-        for name in ("summary.csv", "summary.md"):
+        for name, text in texts.items():
+            with replacing_file(results / f"{name}.md") as path:
+                path.write_text(text, encoding="utf-8")
+        for name in ("summary.csv", "summary.md", "lectures.md"):
             record.artifact(results / name)
 
 
-def _figures(results: Path, items: dict[str, list[str]], rows: list[Row]) -> dict[str, Any]:
+def _entries(items: dict[str, list[str]]) -> set[str]:
+    """section.name of every item, the section as the folders in results are called."""
+    folders = {"classifiers": "classifier"}
+    return {f"{folders.get(section, section)}.{name}" for section, names in items.items() for name in names}
+
+
+def _figures(results: Path, rows: list[Row], groups: dict[str, Members]) -> dict[str, Any]:
+    by_name = {f"{row['section']}.{row['name']}": row for row in rows}
     figures: dict[str, Any] = {}
-    if restoring := [row for row in rows if "psnr" in row]:
-        figures |= _denoisers(results, restoring)
-    for name in [name for name in items["clean"] if name in items["noise2noise"]]:
-        figures[f"clean_against_noise2noise_{name}"] = _targets(results, rows, name)
-    if stacked := [row for row in rows if row["section"] == "stacked"]:
-        figures["pretraining"] = comparison(
-            {row["name"]: history(results, "finetune", row["name"]) for row in stacked},
-            "validation_error",
-            "validation error, %",
-            {row["name"]: _interval(row, "test_error") for row in stacked},
-            "test error, %",
-        )
-    for row in stacked:
-        stack, _ = models.load(results / "pretrain" / row["name"] / "model")
-        figures[f"filters_{row['name']}"] = filter_grid(models.first_layer(stack))
-    return figures
+    for group, members in groups.items():
+        chosen = {name: by_name[name] for name in members}
+        figures[f"{group}_digits"] = image_grid(_digits(results, chosen), group.replace("_", " "))
+        figures[f"{group}_measures"] = measures(*_measured(chosen))
+        figures[f"{group}_loss"] = loss_curves({name: _history(results, row) for name, row in chosen.items()})
+    restoring = {name: row for name, row in by_name.items() if row["section"] in RESTORING}
+    if restoring:
+        figures["psnr"] = intervals(_scores(restoring), "PSNR on the test set, dB (bars: 95 % intervals)")
+    for name in [name for name, row in restoring.items() if row["section"] in ("clean", "noise2noise")][:1]:
+        figures["snapshots"] = _snapshots(results / Path(*name.split(".")), name)
+    return figures | _stacked(results, [row for row in rows if row["section"] in ("stacked", "svm")])
 
 
-def _denoisers(results: Path, rows: list[Row]) -> dict[str, Any]:
-    """Loss curves, PSNR and digits of all denoisers; those of one corruption stand together."""
-    seen = [row["corruption"] for row in rows]
-    rows = sorted(rows, key=lambda row: seen.index(row["corruption"]))
-    scores = {
-        "denoiser": {_label(row): _interval(row, "psnr") for row in rows},
-        "best classical filter": {_label(row): _point(row["psnr_best_filter"]) for row in rows},
-        "input": {_label(row): _point(row["psnr_input"]) for row in rows},
+def _history(results: Path, row: Row) -> list[Row]:
+    return history(results, row["section"], row["name"])
+
+
+def _digits(results: Path, rows: dict[str, Row]) -> Images:
+    """Original, inputs and restored digits; what several share is shown once."""
+    pictures: Images = {}
+    for name, row in rows.items():
+        samples = load_table(results / "evaluate" / row["section"] / row["name"] / "samples.npz")
+        pictures.setdefault("original", samples["original"])
+        pictures.setdefault(f"{row['corruption']}, {row['psnr_input']:.1f} dB", samples["corrupted"])
+        pictures |= {key: samples[key] for key in samples if key not in ("original", "corrupted", "restored")}
+        pictures[f"{name}, {row['psnr']:.1f} dB"] = samples["restored"]
+    return pictures
+
+
+def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dict[str, dict[str, float]]]:
+    shown = {"PSNR, dB": "psnr", "SSIM": "ssim", "sharpness": "sharpness", "read by M": "accuracy_restored"}
+    values = {name: {label: _interval(row, key) for label, key in shown.items()} for name, row in rows.items()}
+    inputs = {
+        name: {"PSNR, dB": row["psnr_input"], "read by M": row["accuracy_corrupted"]} for name, row in rows.items()
     }
+    return values, inputs
+
+
+def _scores(rows: dict[str, Row]) -> dict[str, dict[str, Interval]]:
+    """PSNR of all denoisers; those of one corruption stand together."""
+    seen = [row["corruption"] for row in rows.values()]
+    rows = dict(sorted(rows.items(), key=lambda pair: seen.index(pair[1]["corruption"])))
+    labels = {name: f"{name} ({row['corruption']})" for name, row in rows.items()}
     return {
-        "loss_curves": loss_curves({_label(row): history(results, row["section"], row["name"]) for row in rows}),
-        "psnr": intervals(scores, "PSNR on the test set, dB (bars: 95 % intervals)"),
-        "restorations": image_grid(_side_by_side(results, rows)),
+        "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
+        "best classical filter": {labels[name]: _point(row["psnr_best_filter"]) for name, row in rows.items()},
+        "input": {labels[name]: _point(row["psnr_input"]) for name, row in rows.items()},
     }
-
-
-def _label(row: Row) -> str:
-    return f"{row['section']}: {row['name']}"
 
 
 def _interval(row: Row, name: str) -> Interval:
@@ -84,27 +103,31 @@ def _point(value: float) -> Interval:
     return value, value, value
 
 
-def _side_by_side(results: Path, rows: list[Row]) -> dict[str, Any]:
-    """Original, corrupted and restored digits of every denoiser; what two share is shown once."""
-    pictures: dict[str, Any] = {}
-    for row in rows:
-        samples = load_table(results / "evaluate" / row["section"] / row["name"] / "samples.npz")
-        pictures.setdefault("original", samples["original"])
-        pictures.setdefault(f"input: {row['corruption']}", samples["corrupted"])
-        pictures[_label(row)] = samples["restored"]
-    return pictures
+def _snapshots(trained: Path, name: str) -> Any:
+    """Validation digits as the network restores them after its first epochs and its last."""
+    pictures = load_table(trained / "snapshots.npz")
+    restored = pictures.pop("restored")
+    epochs = sorted({1, 2, len(restored) // 2, len(restored)} - {0})
+    rows = {**pictures, **{f"after epoch {epoch}": restored[epoch - 1] for epoch in epochs if epoch <= len(restored)}}
+    return image_grid({label: images.clip(0, 1) for label, images in rows.items()}, f"{name} while it is trained")
 
 
-def _targets(results: Path, rows: list[Row], name: str) -> Any:
-    """The same entry trained on clean and on noisy targets: digits side by side, with the PSNR of each."""
-    pictures: dict[str, Any] = {}
-    for row in rows:
-        if row["name"] == name and row["section"] in ("clean", "noise2noise"):
-            samples = load_table(results / "evaluate" / row["section"] / name / "samples.npz")
-            targets = "clean" if row["section"] == "clean" else "noisy"
-            pictures |= {"original": samples["original"], f"input, {row['psnr_input']:.1f} dB": samples["corrupted"]}
-            pictures[f"{targets} targets, {row['psnr']:.1f} dB"] = samples["restored"]
-    return image_grid(pictures, f"{name}: clean against noisy targets")
+def _stacked(results: Path, rows: list[Row]) -> dict[str, Any]:
+    """Fine-tuning with and without pretraining, test errors, and what the first layers look for."""
+    trained = [row["name"] for row in rows if row["section"] == "stacked"]
+    figures = {}
+    if trained:
+        figures["pretraining"] = comparison(
+            {name: history(results, "finetune", name) for name in trained},
+            "validation_error",
+            "validation error, %",
+            {row["name"]: _interval(row, "test_error") for row in rows},
+            "test error, %",
+        )
+    for name in trained:
+        stack, _ = models.load(results / "pretrain" / name / "model")
+        figures[f"filters_{name}"] = filter_grid(models.first_layer(stack))
+    return figures
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pretrain the layers of a stacked denoising autoencoder, one after the other, without labels."""
+"""Pretrain the layers of a stack, one after the other, without labels: SDAE, SAE or DBN."""
 
 import shutil
 from functools import partial
@@ -33,7 +33,7 @@ def main(name: str, clean: Path, output: Path) -> None:
     }
     paths = [clean / f"{split}.npy" for split in ("train", "validation")]
     x, x_val = (to_float(resident(load_images(clean, path.stem), device)) for path in paths)
-    card = "stacked_encoder", {"hidden": entry.hidden}
+    card = "stacked_encoder", {"hidden": entry.hidden, "activation": entry.activation}
     # The stream has not the entry's name in it: entries of one architecture start from the same weights.
     stack = models.build(*card, seed=root, names=("stacked",)).to(device)
     assert isinstance(stack, models.StackedEncoder)
@@ -47,6 +47,7 @@ def main(name: str, clean: Path, output: Path) -> None:
             stack,
             x,
             x_val,
+            layers=entry.layers,
             corruption=entry.corruption,
             settings=entry.pretraining,
             name=f"pretrain {name}",

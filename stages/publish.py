@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -41,15 +42,19 @@ def publish(
     params: Mapping[str, Any],
     example: NDArray[Any],
     checkpoints: Path,
+    snapshots: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
     """Write a trained network with its history and figures to OUTPUT, log them, and drop the checkpoints.
 
-    `card`: kind and arguments of the network; `result`: its Fit; `example`: a batch of inputs, float32.
+    `card`: kind and arguments of the network; `result`: its Fit; `example`: a batch of inputs, float32; `snapshots`:
+    named arrays for snapshots.npz.
     """
     with replacing(output) as folder:
         models.save(folder / "model", model, *card)
         write_json(folder / "model" / "params.json", params)
         write_csv(folder / "history.csv", result.history)
+        if snapshots:
+            np.savez(folder / "snapshots.npz", **snapshots)  # type: ignore[arg-type]
         metrics = {
             "parameters": models.parameter_count(model),
             "best_epoch": result.best_epoch,

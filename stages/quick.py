@@ -4,12 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from dae.params import OF_SAME_NAME, RESTORING, named
 from stages.common import PARAMS, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,22 +53,55 @@ def copy_project(folder: Path, edit: Callable[[Any], None]) -> None:
 
 
 def sample(params: Any) -> None:
-    """One entry of each kind of denoiser, the corruptions that they need, and the stacked entries; all shrunk."""
-    needed = set()
-    for section in ("clean", "noise2noise", "upscaler"):
-        name, entry = next(iter(params[section].items()))
-        params[section] = {name: entry}
-        needed.add(entry["corruption"])
-    params["corruptions"] = {name: entry for name, entry in params["corruptions"].items() if name in needed}
-    shrink(params)
-    params["prepare"]["limit"] = 1000
+    """The first entry of each section, and what these need; all shrunk."""
+    entries = [name for name, section in params.items() if name != "defaults" and _has_entries(section)]
+    reduce(params, {name: [next(iter(params[name]))] for name in entries})
+    shrink(params, limit=1000)
 
 
-def shrink(params: Any) -> None:
+def reduce(params: Any, kept: Mapping[str, Sequence[str]]) -> None:
+    """Drop all entries but `kept` ({section: names}) and those that these name, in turn."""
+    names: dict[str, set[str]] = {section: set() for section in params if _has_entries(params[section])}
+    waiting = [(section, name) for section in kept for name in kept[section]]
+    while waiting:
+        section, name = waiting.pop()
+        if name in names[section]:
+            continue
+        names[section].add(name)
+        entry = params[section][name]
+        fields = named(section).items()
+        waiting += [(target, entry[field]) for field, target in fields if isinstance(entry.get(field), str)]
+        if section in OF_SAME_NAME:
+            waiting.append((OF_SAME_NAME[section], name))
+        if section in RESTORING:
+            waiting.append(("classifiers", entry["dataset"]))  # its judge
+    for section, wanted in names.items():
+        if section != "defaults":
+            params[section] = {name: entry for name, entry in params[section].items() if name in wanted}
+    groups = {
+        name: [member for member in members if member.partition(".")[2] in params[member.partition(".")[0]]]
+        for name, members in params["comparisons"].items()
+    }
+    params["comparisons"] = {name: members for name, members in groups.items() if members}
+
+
+def shrink(params: Any, limit: int = 2000) -> None:
     """Few images and few epochs everywhere; numbers mean nothing then, so bad ones are no error."""
-    params["prepare"]["limit"] = 2000
+    for dataset in params["datasets"].values():
+        dataset["limit"] = limit
+    for entry in params["svm"].values():
+        entry |= {"tuning_images": limit // 2, "components": 10}
+    for entry in params["toy"].values():
+        entry["repeats"] = 1
+    for entry in params["stochastic"].values():
+        entry |= {"images": 50, "steps": 2, "samples": 2}
+    params["patches"] |= {"train": limit, "validation": limit // 2}
     params["evaluation"] |= {"resamples": 100, "filter_images": 50, "tuning_images": 20, "require_gain": False}
     _set_epochs(params, 1)
+
+
+def _has_entries(section: Any) -> bool:
+    return isinstance(section, dict) and all(isinstance(entry, dict) for entry in section.values())
 
 
 def _set_epochs(node: Any, epochs: int) -> None:

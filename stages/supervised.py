@@ -21,7 +21,7 @@ from stages.publish import CHECKPOINTS, fingerprint, publish
 
 def train_on_labels(
     stage: str,
-    item: str | None,
+    item: str,
     settings: Training,
     *,
     model: nn.Module,
@@ -37,7 +37,7 @@ def train_on_labels(
     paths = [clean / f"{split}{part}.npy" for split in ("train", "validation") for part in ("", "_labels")]
     x, x_val = (resident(load_images(clean, split), device) for split in ("train", "validation"))
     y, y_val = (resident(load_labels(clean, split), device) for split in ("train", "validation"))
-    checkpoints = CHECKPOINTS / stage / (item or "")
+    checkpoints = CHECKPOINTS / stage / item
     with track(stage, item, params) as record:
         for path in [*paths, *more_inputs]:
             record.input(path, path.stem)
@@ -52,7 +52,7 @@ def train_on_labels(
             count=len(x),
             settings=settings,
             seed=root,
-            name=" ".join([stage, item or ""]).strip(),
+            name=f"{stage} {item}",
             checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [*paths, *more_inputs])),
             on_epoch=record.epoch,
         )

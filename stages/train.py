@@ -1,124 +1,130 @@
-"""Train a denoiser: clean targets, Noise2Noise and upscaling differ in the files they are handed."""
+"""Train a denoiser: clean targets, Noise2Noise, upscaling and sampling differ in the pairs that they are handed."""
 
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
 
+import torch
+import typer
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dae import models
-from dae.compute import configure, evaluating, mean_loss, resident, to_float
-from dae.data.corruptions import PROCESSES
-from dae.data.datasets import load_draws, load_images
+from dae.compute import Loss, configure, evaluating, mean_loss
 from dae.files import read_json
-from dae.params import Clean, Noise2Noise, Restoration, Upscaler, read
+from dae.params import Clean, Noise2Noise, Perceptual, Restoration, Stochastic, Upscaler, read
 from dae.seeding import stream
 from dae.tracking import run as track
-from dae.training.batches import fresh, frozen, in_order, noisy_pairs, pair_of_draws
-from dae.training.loop import Checkpoint, fit
-from dae.training.losses import LOSSES, RECONSTRUCTION
+from dae.training.batches import in_order
+from dae.training.loop import Checkpoint, Fit, fit
+from dae.training.losses import build
 from stages.common import PARAMS, compute, run, seed
+from stages.pairs import pairs, require_provable
 from stages.publish import CHECKPOINTS, fingerprint, publish
 
-SECTIONS = {"clean": Clean, "noise2noise": Noise2Noise, "upscaler": Upscaler}
+SECTIONS: dict[str, type[Restoration]] = {
+    "clean": Clean,
+    "perceptual": Perceptual,
+    "noise2noise": Noise2Noise,
+    "upscaler": Upscaler,
+    "stochastic": Stochastic,
+}
+PICTURES = 10  # validation images whose restoration is kept after every epoch
 
 
-def main(section: str, name: str, corrupted: Path, target: Path, output: Path) -> None:
+def main(
+    section: str,
+    name: str,
+    corrupted: Path,
+    target: Path,
+    output: Path,
+    features: Annotated[Path | None, typer.Option(help="classifier that a perceptual loss looks through")] = None,
+) -> None:
     """Train the entry NAME of SECTION on the inputs CORRUPTED; TARGET is the prepared folder, or CORRUPTED again."""
-    entry = read(PARAMS, f"{section}.{name}", SECTIONS[section])
+    entry, where = read(PARAMS, f"{section}.{name}", SECTIONS[section]), f"{PARAMS}: {section}.{name}"
     root, device = seed(), configure(settings := compute())
     upstream = read_json(corrupted / "params.json")
-    kind, arguments = upstream["corruption"]["kind"], _arguments(upstream["corruption"])
+    _require_same_data(where, entry, upstream)
     params = {
         **entry.model_dump(),
         **upstream,
         "seed": root,
         "compute": settings.model_dump(),
-        "targets": "noisy" if target == corrupted else "clean",
+        "targets": "noisy" if isinstance(entry, Noise2Noise) else "clean",
     }
-
-    x_tilde, x_tilde_val = (resident(load_draws(corrupted, split), device) for split in ("train", "validation"))
-    inputs = [corrupted / "train.npy", corrupted / "validation.npy"]
+    if isinstance(entry, Noise2Noise):
+        require_provable(where, entry, upstream["corruption"])
     stream_of = partial(stream, root, "train")  # the same for all entries: comparisons are paired
-    assert (section == "noise2noise") == (target == corrupted)
-    if target == corrupted:
-        assert isinstance(entry, Noise2Noise)
-        _require_pairs(name, entry, kind, arguments, len(x_tilde))
-        batches = noisy_pairs(x_tilde, size=entry.batch_size, stream_of=stream_of)
-        first, second = pair_of_draws(0, len(x_tilde))
-        validation = x_tilde_val[first], x_tilde_val[second]
-    else:
-        x, x_val = (resident(load_images(target, split), device) for split in ("train", "validation"))
-        inputs += [target / "train.npy", target / "validation.npy"]
-        validation = x_tilde_val[0], x_val
-        if entry.noise == "fresh":
-            batches = fresh(x, kind, arguments, size=entry.batch_size, stream_of=stream_of)
-        else:
-            batches = frozen(x_tilde, x, size=entry.batch_size, stream_of=stream_of)
-
+    data = pairs(entry, upstream["corruption"], corrupted, target, stream_of=stream_of, device=device)
     model = models.build(entry.model.kind, entry.model.arguments, seed=root, names=("train",)).to(device)
-    _require_fit(f"{PARAMS}: {section}.{name}", entry, model, *(part[:1] for part in validation))
-    loss = partial(LOSSES[entry.loss.kind], **entry.loss.arguments)
+    _require_fit(where, entry, model, *(part[:1] for part in data.validation))
+    loss = _loss(where, entry, root, features)
+    files = [*data.files, *([features / "weights.safetensors"] if features else [])]
     checkpoints = CHECKPOINTS / f"train_{section}" / name
     with track(f"train_{section}", name, params) as record:
-        for path in inputs:
+        for path in files:
             record.input(path, path.stem)
         result = fit(
             model,
             loss,
-            batches,
-            lambda net: {"validation_loss": mean_loss(net, loss, in_order(*validation))},
-            count=x_tilde.shape[1],
+            data.batches,
+            lambda net: {"validation_loss": mean_loss(net, loss, in_order(*data.validation))},
+            count=data.count,
             settings=entry,
             seed=root,
             name=f"{section} {name}",
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, inputs)),
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, files)),
             on_epoch=record.epoch,
+            snapshot=None if section == "stochastic" else lambda net: net(data.pictures[0][:PICTURES]),
         )
-        example = to_float(x_tilde_val[0, :2]).cpu().numpy()
-        card = entry.model.kind, entry.model.arguments
         publish(
             output,
             record,
             model=model,
-            card=card,
+            card=(entry.model.kind, entry.model.arguments),
             result=result,
             params=params,
-            example=example,
+            example=data.validation[0][:2].cpu().numpy(),
             checkpoints=checkpoints,
+            snapshots=_snapshots(result, *(part[:PICTURES] for part in data.pictures)),
         )
 
 
-def _arguments(corruption: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in corruption.items() if key not in ("name", "kind", "draws")}
+def _loss(where: str, entry: Restoration, root: int, features: Path | None) -> Loss:
+    judge = models.load(features)[0] if features else None
+    try:
+        return build(entry.loss.kind, entry.loss.arguments, seed=root, judge=judge)
+    except ValueError as error:
+        raise ValueError(f"{where}.loss: {error}") from None
+
+
+def _snapshots(result: Fit, x_tilde: Tensor, target: Tensor) -> dict[str, NDArray[Any]]:
+    """The same images after every epoch, float16: restored (epochs, N, C, H, W); corrupted and target (N, C, H, W)."""
+    if not result.snapshots:  # the network of a flow gives velocities, not images
+        return {}
+    images = {"target": target, "corrupted": x_tilde, "restored": torch.stack(result.snapshots)}
+    return {name: value.half().cpu().numpy() for name, value in images.items()}
+
+
+def _require_same_data(where: str, entry: Restoration, upstream: dict[str, Any]) -> None:
+    """The corrupted images must be those of the entry's data set."""
+    if upstream["dataset"]["name"] != entry.dataset:
+        raise ValueError(
+            f"{where}.dataset: corruption {entry.corruption} is of {upstream['dataset']['name']}, found {entry.dataset}"
+        )
 
 
 def _require_fit(where: str, entry: Restoration, model: nn.Module, x_tilde: Tensor, target: Tensor) -> None:
     """The network must turn an image of the corruption's size into one of the target's."""
     try:
         with evaluating(model):
-            shape = tuple(model(to_float(x_tilde)).shape[1:])
-    except RuntimeError:
+            shape = tuple(model(x_tilde).shape[1:])
+    except (RuntimeError, ValueError):
         shape = None
     if shape != target.shape[1:]:
         raise ValueError(
             f"{where}: model {entry.model.kind} does not make {tuple(target.shape[1:])} images of the "
             f"{tuple(x_tilde.shape[1:])} ones of corruption {entry.corruption}" + (f" (but {shape})" if shape else "")
-        )
-
-
-def _require_pairs(name: str, entry: Noise2Noise, kind: str, arguments: dict[str, object], draws: int) -> None:
-    """Noise2Noise needs two draws, of noise that keeps what the loss estimates (lectures 000, 001)."""
-    where = f"{PARAMS}: noise2noise.{name}"
-    if draws < 2:
-        raise ValueError(f"{where}: needs at least 2 draws; set corruptions.{entry.corruption}.draws, found {draws}")
-    estimates = RECONSTRUCTION[entry.loss.kind].estimates
-    process = PROCESSES[kind]
-    kept = {"mean": process.keeps_mean, "median": process.keeps_median, "neither": lambda a: False}[estimates]
-    if not kept(arguments) and not entry.allow_biased:
-        wanted = "noise that is symmetric" if estimates == "neither" else f"noise that keeps the {estimates}"
-        raise ValueError(
-            f"{where}: {entry.loss.kind} needs {wanted}, and {entry.corruption} ({kind}) does not; "
-            "say allow_biased: true to train all the same"
         )
 
 

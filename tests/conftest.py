@@ -20,6 +20,7 @@ TOLERANCES: Mapping[str, float] = {
     "bootstrap_width": 0.1,  # relative, the width of a percentile interval from 2000 resamples
     "grid": 1e-9,  # absolute, a minimiser that lies on the grid that is scanned
     "step": 1e-5,  # relative, the weights after one step of an optimiser (epsilon in Adam's denominator)
+    "descent": 0.01,  # absolute, a constant that some hundred steps of an optimiser brought to a minimum
 }
 
 

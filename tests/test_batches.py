@@ -13,7 +13,18 @@ from dae.choices import choose
 from dae.compute import resident, to_float
 from dae.data.corruptions import CORRUPTIONS
 from dae.seeding import stream
-from dae.training.batches import Batches, corrupted, fresh, frozen, in_order, noisy_pairs, pair_of_draws, supervised
+from dae.training.batches import (
+    Batches,
+    corrupted,
+    fresh,
+    frozen,
+    in_order,
+    mixed,
+    noisy_pairs,
+    pair_of_draws,
+    reduced,
+    supervised,
+)
 from tests.conftest import TOLERANCES, blobs
 
 N, SIZE = 23, 5
@@ -45,10 +56,11 @@ def sources() -> dict[str, Batches]:
         "frozen": frozen(draws_of(2), x, **options),
         "noisy_pairs": noisy_pairs(draws_of(3), **options),
         "fresh": fresh(x, "gaussian", GAUSSIAN, **options),
+        "reduced": reduced(x, [2], **options),
     }
 
 
-KINDS = ["supervised", "frozen", "noisy_pairs", "fresh"]
+KINDS = ["supervised", "frozen", "noisy_pairs", "fresh", "reduced"]
 
 
 def whole(batches: Batches, epoch: int) -> tuple[Tensor, Tensor]:
@@ -119,6 +131,67 @@ def test_noise2noise_pairs_are_two_draws_of_one_image(draws: int) -> None:
         assert (first // 100 != second // 100).all()
         seen |= {(int(a) // 100, int(b) // 100) for a, b in zip(first, second, strict=True)}
     assert seen == set(permutations(range(draws), 2))
+
+
+def test_a_shared_part_of_the_noise_comes_from_the_input() -> None:
+    """input = x + eps, target = x + shared eps + (1 - shared) delta: draws d of 100 d + i make 100 (...) + i."""
+    for epoch in range(6):
+        first, second = pair_of_draws(epoch, 3)
+        x_tilde, target = whole(noisy_pairs(draws_of(3), shared=0.25, size=SIZE, stream_of=STREAM), epoch)
+        index = x_tilde % 100
+        assert torch.equal(x_tilde - index, torch.full_like(index, 100 * first))
+        assert torch.equal(target - index, torch.full_like(index, 100 * (0.25 * first + 0.75 * second)))
+
+
+def test_with_nothing_shared_the_draws_stay_as_they_are_and_with_all_shared_the_target_is_the_input() -> None:
+    options: dict[str, Any] = {"size": SIZE, "stream_of": STREAM}
+    plain, none = (
+        whole(batches, 1)
+        for batches in (noisy_pairs(draws_of(3), **options), noisy_pairs(draws_of(3), shared=0.0, **options))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(plain, none, strict=True))
+    x_tilde, target = whole(noisy_pairs(draws_of(3), shared=1.0, **options), 1)
+    assert torch.equal(x_tilde, plain[0])
+    assert torch.equal(target, x_tilde)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.5, 1.0])
+def test_mixed_noise_has_the_moments_of_its_definition(shared: float) -> None:
+    """Unbiased, covariance shared * sigma^2 with the input's noise, variance (s^2 + (1 - s)^2) sigma^2."""
+    n, sigma = 200_000, 0.5
+    eps, delta = (torch.from_numpy(STREAM("mixed", k).normal(0, sigma, (n, 1, 1, 1))) for k in range(2))
+    first, target = mixed(0.3 + eps, 0.3 + delta, shared)
+    assert torch.equal(first, 0.3 + eps)
+    noise = target - 0.3
+    share = shared**2 + (1 - shared) ** 2
+    bound = TOLERANCES["standard_errors"] / np.sqrt(n)
+    assert abs(float(noise.mean())) < bound * sigma * np.sqrt(share)
+    assert abs(float(noise.var()) - share * sigma**2) < bound * share * sigma**2 * np.sqrt(2)
+    # Var[eps noise] = (2 s^2 + (1 - s)^2) sigma^4.
+    spread = sigma**2 * np.sqrt(2 * shared**2 + (1 - shared) ** 2)
+    assert abs(float((eps * noise).mean()) - shared * sigma**2) < bound * spread
+
+
+def test_reduced_images_are_those_of_the_downsampling_corruption_by_one_factor_a_batch() -> None:
+    x = torch.from_numpy(blobs(40))
+    seen = set()
+    for epoch in range(3):
+        for small, target in reduced(x, [2, 4, 7], size=4, stream_of=STREAM)(epoch):
+            factor = 28 // small.shape[-1]
+            seen.add(factor)
+            expected = CORRUPTIONS["downsample"](target.numpy(), factor=factor)
+            assert small.shape == expected.shape
+            assert float((small - torch.from_numpy(expected)).abs().max()) < TOLERANCES["float32"]
+    assert seen == {2, 4, 7}
+
+
+def test_the_factors_of_an_epoch_depend_on_its_number_alone() -> None:
+    def sides(epoch: int) -> list[int]:
+        batches = reduced(torch.zeros(200, 1, 28, 28), [2, 4, 7], size=4, stream_of=STREAM)
+        return [small.shape[-1] for small, _ in batches(epoch)]
+
+    assert sides(0) == sides(0)
+    assert sides(0) != sides(1)
 
 
 def test_frozen_noise_comes_back_and_fresh_noise_does_not() -> None:

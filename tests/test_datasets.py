@@ -202,7 +202,7 @@ def test_limit_keeps_the_first_images_of_each_split(limit: int) -> None:
 
 @pytest.mark.parametrize("validation", [20, 21, 60000])
 def test_split_that_leaves_nothing_to_train_on(validation: int) -> None:
-    with pytest.raises(ValueError, match=rf"prepare\.validation: .* 20 images, found {validation}"):
+    with pytest.raises(ValueError, match=rf"validation: .* 20 images, found {validation}"):
         split(arrays(20), validation=validation, limit=None)
 
 

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from dae.evaluation.metrics import QUALITY, mse, psnr, quality, ssim, with_intervals
+from dae.data.corruptions import blur
+from dae.evaluation.metrics import QUALITY, mse, psnr, quality, sharpness, ssim, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
@@ -82,6 +83,44 @@ def test_more_noise_is_worse_by_every_measure(clean: Images) -> None:
     assert (ssim(little, clean) > ssim(much, clean)).all()
 
 
+def test_sharpness_of_the_original_is_one(clean: Images) -> None:
+    assert (sharpness(clean, clean) == 1).all()
+
+
+def test_blurred_images_are_less_sharp_and_noisy_ones_more(clean: Images, output: Images) -> None:
+    values = np.stack([sharpness(blur(clean, sigma=sigma), clean) for sigma in (4.0, 2.0, 1.0, 0.5, 0.0)])
+    assert values.shape == (5, len(clean))
+    assert (np.diff(values, axis=0) > 0).all()
+    assert (values[:-1] < 1).all()
+    assert (sharpness(output, clean) > 1).all()
+
+
+def test_sharpness_counts_edges_by_their_height(clean: Images) -> None:
+    """Scaling an image scales its gradients, both images together change nothing, brightness has none."""
+    for factor in (0.25, 3.0):
+        scaled = np.float32(factor) * clean
+        assert sharpness(scaled, clean) == pytest.approx(np.full(len(clean), factor), abs=TOLERANCES["float32"])
+        assert sharpness(scaled, scaled) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
+    assert sharpness(clean + np.float32(0.5), clean) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
+    assert sharpness(1 - clean, clean) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
+
+
+def test_sharpness_does_not_ask_where_the_edges_are(clean: Images) -> None:
+    turned = np.ascontiguousarray(clean[..., ::-1].swapaxes(2, 3))
+    assert sharpness(turned, clean) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
+
+
+def test_sharpness_of_ramps() -> None:
+    """Rows and columns count as the two legs of a right triangle; a picture without an edge is finite."""
+    rows, columns = np.mgrid[:12, :14].astype(np.float32)[:, None, None] / 100
+    slope = 3 * rows + 4 * columns
+    assert sharpness(slope, rows) == pytest.approx([5.0], abs=TOLERANCES["float32"])
+    assert sharpness(slope, columns) == pytest.approx([5.0], abs=TOLERANCES["float32"])
+    flat = np.zeros_like(rows)
+    assert sharpness(flat, rows) == [0]
+    assert np.isfinite(sharpness(rows, flat)).all()
+
+
 def interval(values: NDArray[np.float64], settings: Evaluation, name: str = "a") -> tuple[float, float, float]:
     figures = with_intervals({"v": values}, settings=settings, rng=stream(0, name))
     assert list(figures) == ["v", "v_low", "v_high"]
@@ -139,8 +178,8 @@ def test_interval_depends_on_the_stream_alone(evaluation: Evaluation) -> None:
 
 def test_quality_is_the_mean_over_images(output: Images, clean: Images, evaluation: Evaluation) -> None:
     figures, values = quality(output, clean, settings=evaluation, seed=0)
-    assert set(figures) == {f"{name}{end}" for name in ("psnr", "ssim", "mse") for end in ("", "_low", "_high")}
-    assert set(values) == set(QUALITY) == {"psnr", "ssim", "mse"}
+    assert set(figures) == {f"{name}{end}" for name in QUALITY for end in ("", "_low", "_high")}
+    assert set(values) == set(QUALITY) == {"psnr", "ssim", "mse", "sharpness"}
     for name, each in values.items():
         assert len(each) == len(clean)
         assert figures[name] == pytest.approx(each.mean(), rel=RELATIVE)

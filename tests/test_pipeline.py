@@ -16,43 +16,77 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.files import read_csv
-from stages.quick import ROOT, copy_project, shrink
+from stages.quick import ROOT, copy_project, reduce, shrink
 
+# One entry of every kind of stage. Noise2Noise has a second one: an ablation is measured against the first.
 KEPT = {
-    "corruptions": ["gaussian", "downsample"],
     "clean": ["gaussian_conv"],
+    "perceptual": ["lambda_1"],
     "noise2noise": ["gaussian_conv"],
     "upscaler": ["double"],
+    "stochastic": ["heavy_flow"],
     "stacked": ["sdae_3"],
+    "svm": ["rbf"],
+    "latent": ["gaussian_conv"],
+    "posterior": ["block_large"],
+    "ablations": ["correlated_unet"],
+    "toy": ["spiral"],
+    "filters": ["gaussian"],
 }
 STAGES = {
-    "prepare",
+    "prepare@mnist",
     "corrupt@gaussian",
+    "corrupt@block_large",
     "corrupt@downsample",
-    "train_classifier",
+    "train_classifier@mnist",
     "train_clean@gaussian_conv",
+    "train_perceptual@lambda_1",
     "train_noise2noise@gaussian_conv",
+    "train_noise2noise@correlated_unet",
     "train_upscaler@double",
+    "train_stochastic@heavy_flow",
     "pretrain@sdae_3",
     "finetune@sdae_3",
     "baselines@gaussian",
+    "baselines@block_large",
     "baselines@downsample",
-    "evaluate_classifier@judge",
+    "evaluate_classifier@mnist",
     "evaluate_clean@gaussian_conv",
+    "evaluate_perceptual@lambda_1",
     "evaluate_noise2noise@gaussian_conv",
+    "evaluate_noise2noise@correlated_unet",
     "evaluate_upscaler@double",
+    "evaluate_stochastic@heavy_flow",
     "evaluate_stacked@sdae_3",
+    "svm@rbf",
+    "latent@gaussian_conv",
+    "posterior@block_large",
+    "ablate@correlated_unet",
+    "toy@spiral",
+    "patches",
+    "filters@gaussian",
     "plot",
 }
+REPEATED = (  # one for each way of drawing and computing
+    *("corrupt@gaussian", "baselines@downsample", "patches"),
+    *("train_perceptual@lambda_1", "train_noise2noise@gaussian_conv", "train_stochastic@heavy_flow"),
+    *("pretrain@sdae_3", "toy@spiral", "filters@gaussian"),
+    *("evaluate_stochastic@heavy_flow", "svm@rbf", "latent@gaussian_conv", "posterior@block_large"),
+)
 
 
 def one_of_each(params: Any) -> None:
-    shrink(params)
-    params["prepare"]["limit"] = 300
+    """KEPT on a few images, with small networks; what names further entries names the ones that are there."""
+    params["perceptual"]["lambda_1"]["features"] = "mnist"
+    params["stochastic"]["heavy_flow"] |= {"corruption": "gaussian", "reference": "gaussian_conv"}
+    params["posterior"]["block_large"]["denoiser"] = "gaussian_conv"
+    params["ablations"]["correlated_unet"]["reference"] = "gaussian_conv"
+    reduce(params, KEPT)
+    shrink(params, limit=300)
     params["compute"]["threads"] = 1
-    for section, names in KEPT.items():
-        params[section] = {name: params[section][name] for name in names}
     params["stacked"]["sdae_3"]["hidden"] = [32, 16, 8]
+    params["noise2noise"]["correlated_unet"]["model"] |= {"width": 4, "levels": 2}
+    params["stochastic"]["heavy_flow"]["model"] |= {"width": 4, "levels": 2}
 
 
 def dvc(project: Path, *arguments: str, expect: int = 0) -> str:
@@ -70,6 +104,13 @@ def test_no_nested_default_is_shared() -> None:
     """`dvc exp run -S` edits in place what YAML anchors share: only flat blocks may be anchored."""
     defaults = YAML(typ="safe").load(ROOT / "params.yaml")["defaults"]
     assert not [value for block in defaults.values() for value in block.values() if isinstance(value, dict | list)]
+
+
+def test_one_of_each_is_of_every_kind_of_stage() -> None:
+    """Nothing of the pipeline goes untried, and nothing is repeated that never runs."""
+    kinds = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    assert {name.partition("@")[0] for name in STAGES} == set(kinds)
+    assert set(REPEATED) <= STAGES
 
 
 def executed(output: str) -> set[str]:
@@ -126,7 +167,8 @@ def test_evaluation_run_has_all_params_metrics_and_inputs(project: Path) -> None
     run = the_run(project, "evaluate_noise2noise@gaussian_conv")
     expected = {
         "seed": "0",
-        "prepare.limit": "300",
+        "dataset.name": "mnist",
+        "dataset.limit": "300",
         "corruption.sigma": "0.5",
         "corruption.draws": "2",
         "model.kind": "conv",
@@ -173,11 +215,15 @@ def test_histories_are_tracked_by_epoch(project: Path) -> None:
 def test_summary_has_a_row_for_each_trained_item(project: Path) -> None:
     rows = read_csv(project / "results/summary.csv")
     assert [(row["section"], row["name"]) for row in rows] == [
-        ("classifier", "judge"),
+        ("classifier", "mnist"),
         ("clean", "gaussian_conv"),
+        ("perceptual", "lambda_1"),
         ("noise2noise", "gaussian_conv"),
+        ("noise2noise", "correlated_unet"),
         ("upscaler", "double"),
+        ("stochastic", "heavy_flow"),
         ("stacked", "sdae_3"),
+        ("svm", "rbf"),
     ]
     assert all(row["psnr_low"] <= row["psnr"] <= row["psnr_high"] for row in rows if row["psnr"] != "")
     assert {path.suffix for path in (project / "results/figures").iterdir()} == {".png"}
@@ -185,7 +231,7 @@ def test_summary_has_a_row_for_each_trained_item(project: Path) -> None:
 
 def test_the_two_draws_are_independent_and_unclipped(project: Path) -> None:
     draws = np.load(project / "data/corrupted/gaussian/train.npy").astype(float)
-    clean = np.load(project / "data/prepared/train.npy") / 255
+    clean = np.load(project / "data/prepared/mnist/train.npy") / 255
     noise = draws - clean
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.01
     assert abs(noise[:, clean == 0].mean()) < 0.01
@@ -199,7 +245,7 @@ def test_nothing_runs_twice(project: Path) -> None:
 
 def test_same_params_give_the_same_bytes(project: Path) -> None:
     before = (project / "dvc.lock").read_text()
-    for stage in ("corrupt@gaussian", "train_noise2noise@gaussian_conv", "pretrain@sdae_3", "baselines@downsample"):
+    for stage in REPEATED:
         dvc(project, "repro", "--force", "--single-item", stage)
     assert (project / "dvc.lock").read_text() == before
 
@@ -209,7 +255,8 @@ def test_an_edit_runs_what_it_touches(project: Path, edit: Callable[[Callable[[A
     output = dvc(project, "exp", "run", "-S", "clean.gaussian_conv.learning_rate=0.002")
     before["clean"]["gaussian_conv"]["learning_rate"] = 0.002
     assert YAML(typ="safe").load(project / "params.yaml") == before
-    assert executed(output) == {"train_clean@gaussian_conv", "evaluate_clean@gaussian_conv", "plot"}
+    reading = {"latent@gaussian_conv", "posterior@block_large", "evaluate_stochastic@heavy_flow"}
+    assert executed(output) == {"train_clean@gaussian_conv", "evaluate_clean@gaussian_conv", "plot"} | reading
     assert "learning_rate" in dvc(project, "params", "diff")
     assert "results/evaluate/clean/gaussian_conv/metrics.json" in dvc(project, "metrics", "diff")
     dvc(project, "plots", "show")
@@ -220,7 +267,7 @@ def test_an_edit_runs_what_it_touches(project: Path, edit: Callable[[Callable[[A
 def test_a_temporary_experiment_is_tracked_in_the_main_store(project: Path) -> None:
     before = len(tracked_runs(project))
     dvc(project, "exp", "run", "--temp", "-S", "noise2noise.gaussian_conv.weight_decay=0.001")
-    assert len(tracked_runs(project)) == before + 3
+    assert len(tracked_runs(project)) == before + 4  # trained, evaluated, the ablation beside it, plotted
 
 
 def test_a_mistake_is_one_line_and_leaves_earlier_results(

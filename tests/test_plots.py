@@ -9,12 +9,30 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from dae.plots import comparison, filter_grid, image_grid, intervals, loss_curves, save
+from dae.plots import (
+    Interval,
+    comparison,
+    filter_grid,
+    image_grid,
+    intervals,
+    loss_curves,
+    mean_of_samples,
+    measures,
+    save,
+)
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
 
 PNG = b"\x89PNG\r\n\x1a\n"
 IMAGES = floats(blobs(5))
+MEASURES: dict[str, dict[str, Interval]] = {
+    "first": {"PSNR": (20, 19.5, 21), "SSIM": (0.75, 0.5, 1)},
+    "second": {"PSNR": (10, 9, 12), "SSIM": (0.25, 0.25, 0.25)},
+    "third": {"PSNR": (15, 14, 16), "SSIM": (0.5, 0.375, 0.625)},
+}
+INPUTS = {"first": {"PSNR": 9.5}, "third": {"PSNR": 8.5, "SSIM": 0.125}}
+CURVE = {k: {"psnr": 20 - 4 / k, "psnr_low": 20 - 5 / k, "psnr_high": 20 - 3 / k} for k in (1, 2, 4)}
+OPTIMUM = {"psnr": 20.0, "psnr_low": 19.75, "psnr_high": 20.5}
 
 
 def history(epochs: int = 3) -> list[dict[str, float]]:
@@ -34,6 +52,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "loss_curves": lambda: loss_curves({name: history() for name in "abcd"}),
     "intervals": lambda: intervals({"s": {"a": (1, 0.5, 2), "b": (3, 2, 4)}, "t": {"b": (2, 2, 2)}}, "dB", "title"),
     "comparison": lambda: stacks(2),
+    "measures": lambda: measures(MEASURES, INPUTS),
+    "mean_of_samples": lambda: mean_of_samples(CURVE, OPTIMUM),
 }
 
 
@@ -89,6 +109,21 @@ def test_loss_curves_have_a_panel_an_item(count: int) -> None:
             assert np.asarray(line.get_xydata()).tolist() == expected
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3, 9])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_loss_curves_stand_in_rows_of_so_many_columns(count: int, columns: int) -> None:
+    """As many columns as are asked for but no more than items, filled row by row; places left over stay blank."""
+    across = min(columns, count)
+    figure = loss_curves({f"item {k}": history() for k in range(count)}, columns=columns)
+    places: list[Any] = [axes.get_subplotspec() for axes in figure.axes]
+    assert {place.get_gridspec().get_geometry() for place in places} == {(-(-count // across), across)}
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [
+        divmod(k, across) for k in range(len(places))
+    ]
+    assert [axes.axison for axes in figure.axes] == [k < count for k in range(len(places))]
+    assert [axes.get_legend() is not None for axes in figure.axes] == [k == 0 for k in range(len(places))]
+
+
 def test_intervals_are_drawn_where_they_are() -> None:
     (axes,) = intervals({"s": {"a": (1, 0.5, 2), "b": (3, 2, 4)}, "t": {"b": (2.5, 2.5, 2.5)}}, "dB").axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
@@ -113,3 +148,67 @@ def test_an_item_has_one_colour_in_both_panels() -> None:
     left, right = stacks(3).axes
     containers: list[Any] = list(right.containers)
     assert [line.get_color() for line in left.lines] == [container[0].get_color() for container in containers]
+
+
+# --- denoisers beside each other
+
+
+def bars(container: Any) -> tuple[list[float], list[float]]:
+    """The point (x, y) of an item, and the ends of the bar through it."""
+    (segment,) = container[2][0].get_segments()
+    ((x, y),) = container[0].get_xydata().tolist()
+    assert segment[:, 1].tolist() == [y, y]
+    return [x, y], segment[:, 0].tolist()
+
+
+def test_measures_have_a_panel_each_and_an_item_a_line() -> None:
+    figure = measures(MEASURES, INPUTS)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["PSNR", "SSIM"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(MEASURES)
+    for axes in figure.axes:
+        assert axes.get_ylim() == (2.5, -0.5)  # the first item on top
+        for place, (container, values) in enumerate(zip(axes.containers, MEASURES.values(), strict=True)):
+            middle, low, high = values[axes.get_xlabel()]
+            assert bars(container) == ([middle, place], [low, high])
+
+
+def test_measures_show_what_is_known_of_the_input_beside_its_item() -> None:
+    figure = measures(MEASURES, INPUTS)
+    squares = [[line.get_xydata() for line in axes.lines if line.get_marker() == "s"] for axes in figure.axes]
+    assert [np.concatenate(places).tolist() for places in squares] == [[[9.5, 0], [8.5, 2]], [[0.125, 2]]]
+    assert not [line for axes in measures(MEASURES, {}).axes for line in axes.lines if line.get_marker() == "s"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["restored, 95 % interval", "input"]
+
+
+def test_measures_of_one_item_in_one_panel(tmp_path: Path) -> None:
+    figure = measures({"only": {"PSNR": (20, 19, 21)}}, {})
+    (axes,) = figure.axes
+    assert bars(axes.containers[0]) == ([20, 0], [19, 21])
+    save(figure, tmp_path / "figure.png")
+
+
+def test_mean_of_samples_beside_the_optimum() -> None:
+    """The curve within its band over k; the optimum is a line and a band from side to side."""
+    (axes,) = mean_of_samples(CURVE, OPTIMUM).axes
+    curve, optimum = axes.lines
+    assert np.asarray(curve.get_xydata()).tolist() == [[k, each["psnr"]] for k, each in CURVE.items()]
+    assert np.asarray(optimum.get_ydata()).tolist() == [OPTIMUM["psnr"]] * 2
+    band: Any = axes.collections[0]
+    stripe: Any = axes.patches[0]
+    legend: Any = axes.get_legend()
+    corners = {(x, y) for x, y in band.get_paths()[0].vertices.tolist()}
+    assert corners == {(k, each[end]) for k, each in CURVE.items() for end in ("psnr_low", "psnr_high")}
+    assert (stripe.get_y(), stripe.get_y() + stripe.get_height()) == (OPTIMUM["psnr_low"], OPTIMUM["psnr_high"])
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "mean of k samples",
+        "least squares denoiser",
+    ]
+
+
+@pytest.mark.parametrize("samples", [2, 3, 8])
+def test_mean_of_samples_counts_in_whole_samples(samples: int) -> None:
+    (axes,) = mean_of_samples(dict.fromkeys(range(1, samples + 1), CURVE[1]), OPTIMUM).axes
+    ticks = axes.get_xticks()
+    assert len(ticks) >= 2
+    assert np.array_equal(ticks, ticks.round())

@@ -23,25 +23,37 @@ from tests.conftest import TOLERANCES, blobs, training
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 X, X_VALIDATION = (to_float(torch.from_numpy(blobs(n, seed=n))) for n in (60, 20))
-MASKING = CorruptionChoice.model_validate({"kind": "masking", "level": 0.25})
+MASKING, NONE = (CorruptionChoice.model_validate({"kind": "masking", "level": level}) for level in (0.25, 0.0))
+
+# What can be pretrained: the units, and how.
+KINDS: dict[str, dict[str, Any]] = {
+    "sdae": {"activation": "relu", "layers": "denoising", "corruption": MASKING},
+    "sigmoid_sdae": {"activation": "sigmoid", "layers": "denoising", "corruption": MASKING},
+    "dbn": {"activation": "sigmoid", "layers": "rbm", "corruption": NONE},
+}
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 class StopError(Exception):
     """The power goes off."""
 
 
-def stack_of(*hidden: int) -> StackedEncoder:
-    stack = build("stacked_encoder", {"hidden": list(hidden)}, seed=0, names=("stack",))
+def stack_of(*hidden: int, kind: str = "sdae") -> StackedEncoder:
+    card = {"hidden": list(hidden), "activation": KINDS[kind]["activation"]}
+    stack = build("stacked_encoder", card, seed=0, names=("stack",))
     assert isinstance(stack, StackedEncoder)
     return stack
 
 
-def run(stack: StackedEncoder, folder: Path, *, on_epoch: Any = lambda *_: None, **changes: Any) -> list[Fit]:
+def run(
+    stack: StackedEncoder, folder: Path, *, kind: str = "sdae", on_epoch: Any = lambda *_: None, **changes: Any
+) -> list[Fit]:
     return pretrain(
         stack,
         X,
         X_VALIDATION,
-        corruption=changes.pop("corruption", MASKING),
+        layers=KINDS[kind]["layers"],
+        corruption=changes.pop("corruption", KINDS[kind]["corruption"]),
         settings=training(**{"epochs": 3, "learning_rate": 0.003, **changes}),
         name="entry",
         seed=0,
@@ -56,32 +68,40 @@ def bits(model: nn.Module) -> list[bytes]:
 
 
 def up(stack: StackedEncoder, x: Tensor, layers: int) -> Tensor:
-    """h_k = relu(W_k h_{k-1} + b_k), from the weights alone."""
+    """h_k = s(W_k h_{k-1} + b_k), from the weights alone."""
     weights = [value.detach() for value in stack.parameters()]
     h = x.reshape(len(x), -1)
     for k in range(layers):
-        h = (h @ weights[2 * k].T + weights[2 * k + 1]).clamp(min=0)
+        a = h @ weights[2 * k].T + weights[2 * k + 1]
+        h = a.clamp(min=0) if stack.activation == "relu" else 1 / (1 + torch.exp(-a))
     return h
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Batches]]:
     """What each layer is trained on: its clean input, and the batches made of it."""
-    real = vars(pretraining)["fresh"]
+    fresh_pairs, frozen_pairs = (vars(pretraining)[name] for name in ("fresh", "frozen"))
     seen: list[tuple[Tensor, Batches]] = []
 
     def fresh(h: Tensor, *arguments: Any, **options: Any) -> Batches:
-        batches = real(h, *arguments, **options)
-        seen.append((h, batches))
-        return batches
+        seen.append((h, fresh_pairs(h, *arguments, **options)))
+        return seen[-1][1]
+
+    def frozen(draws: Tensor, h: Tensor, **options: Any) -> Batches:
+        seen.append((h, frozen_pairs(draws, h, **options)))
+        return seen[-1][1]
 
     monkeypatch.setattr(pretraining, "fresh", fresh)
+    monkeypatch.setattr(pretraining, "frozen", frozen)
     return seen
 
 
-def test_each_layer_gets_the_clean_code_of_the_one_below(tmp_path: Path, seen: list[tuple[Tensor, Batches]]) -> None:
-    stack = stack_of(12, 9, 7)
-    run(stack, tmp_path)
+@each_kind
+def test_each_layer_gets_the_clean_code_of_the_one_below(
+    tmp_path: Path, seen: list[tuple[Tensor, Batches]], kind: str
+) -> None:
+    stack = stack_of(12, 9, 7, kind=kind)
+    run(stack, tmp_path, kind=kind)
     assert [h.shape for h, _ in seen] == [(60, 784), (60, 12), (60, 9)]
     for k, (h, _) in enumerate(seen):
         assert torch.allclose(h, up(stack, X, k), atol=TOLERANCES["network"])
@@ -100,6 +120,18 @@ def test_each_layer_reconstructs_its_uncorrupted_input(tmp_path: Path, seen: lis
         assert torch.equal(noisy[noisy != 0], target[noisy != 0])  # not rescaled
 
 
+@each_kind
+def test_level_0_shows_each_layer_its_input_as_it_is(
+    tmp_path: Path, seen: list[tuple[Tensor, Batches]], kind: str
+) -> None:
+    run(stack_of(12, 9, kind=kind), tmp_path, kind=kind, corruption=NONE)
+    assert len(seen) == 2
+    for h, batches in seen:
+        x, target = (torch.cat(parts) for parts in zip(*batches(0), strict=True))
+        assert torch.equal(x, target)
+        assert sorted(row.numpy().tobytes() for row in x) == sorted(row.numpy().tobytes() for row in h)
+
+
 def test_the_loss_of_every_layer_falls(tmp_path: Path) -> None:
     results = run(stack_of(30, 20), tmp_path, epochs=12)
     for result in results:
@@ -108,24 +140,32 @@ def test_the_loss_of_every_layer_falls(tmp_path: Path) -> None:
         assert result.history[-1]["validation_loss"] < result.history[0]["validation_loss"]
 
 
-def test_pretraining_beats_the_mean_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@each_kind
+def test_pretraining_beats_the_mean_image(tmp_path: Path, kind: str, precision: str) -> None:
     """The best reconstruction that does not look at its input is the mean of every pixel."""
-    (result,) = run(stack_of(60), tmp_path, epochs=40)
+    (result,) = run(stack_of(60, kind=kind), tmp_path, kind=kind, epochs=40, precision=precision)
     mean = X_VALIDATION.mean(0).expand_as(X_VALIDATION)
     assert result.best_value < float(F.binary_cross_entropy(mean, X_VALIDATION))
 
 
-def test_a_layer_does_not_change_those_below(tmp_path: Path) -> None:
-    low, high = stack_of(12), stack_of(12, 9)
-    high.layers[0].load_state_dict(low.layers[0].state_dict())
-    run(low, tmp_path / "low")
-    run(high, tmp_path / "high")
-    assert bits(high.layers[0]) == bits(low.layers[0])
+@each_kind
+def test_a_layer_does_not_change_those_below(tmp_path: Path, kind: str) -> None:
+    stack = stack_of(12, 9, kind=kind)
+    low: list[list[bytes]] = []
+    run(
+        stack,
+        tmp_path,
+        kind=kind,
+        on_epoch=lambda layer, row, seconds: low.append(bits(stack.layers[0])) if layer == 1 else None,
+    )
+    assert low == [bits(stack.layers[0])] * 3
 
 
-def test_every_layer_is_trained(tmp_path: Path) -> None:
-    stack, before = stack_of(12, 9, 7), stack_of(12, 9, 7)
-    run(stack, tmp_path)
+@each_kind
+def test_every_layer_is_trained(tmp_path: Path, kind: str) -> None:
+    stack, before = stack_of(12, 9, 7, kind=kind), stack_of(12, 9, 7, kind=kind)
+    run(stack, tmp_path, kind=kind)
     for trained, drawn in zip(stack.layers, before.layers, strict=True):
         assert bits(trained) != bits(drawn)
 
@@ -138,28 +178,34 @@ def test_no_epochs_leave_the_weights_as_they_were_drawn(tmp_path: Path) -> None:
     assert [result.history for result in results] == [[], []]
 
 
-def test_same_arguments_same_bits(tmp_path: Path) -> None:
-    first, second = stack_of(12, 9), stack_of(12, 9)
-    rows = [[result.history for result in run(stack, tmp_path / str(id(stack)))] for stack in (first, second)]
+@each_kind
+def test_same_arguments_same_bits_whatever_was_drawn_before(tmp_path: Path, kind: str) -> None:
+    first, second = stack_of(12, 9, kind=kind), stack_of(12, 9, kind=kind)
+    rows: list[Any] = []
+    for stack in (first, second):
+        torch.rand(3)
+        rows.append([result.history for result in run(stack, tmp_path / str(len(rows)), kind=kind)])
     assert rows[0] == rows[1]
     assert bits(first) == bits(second)
 
 
 @pytest.mark.parametrize("stop", [(0, 1), (0, 3), (1, 2)])
-def test_a_resumed_pretraining_ends_with_the_same_bits(tmp_path: Path, stop: tuple[int, int]) -> None:
-    whole, resumed = stack_of(12, 9), stack_of(12, 9)
-    expected = run(whole, tmp_path / "whole", schedule="one_cycle")
+@each_kind
+def test_a_resumed_pretraining_ends_with_the_same_bits(tmp_path: Path, kind: str, stop: tuple[int, int]) -> None:
+    whole, resumed = stack_of(12, 9, kind=kind), stack_of(12, 9, kind=kind)
+    expected = run(whole, tmp_path / "whole", kind=kind, schedule="one_cycle")
 
     def on_epoch(layer: int, row: dict[str, float], seconds: float) -> None:
         if (layer, row["epoch"]) == stop:
             raise StopError
 
     with pytest.raises(StopError):
-        run(stack_of(12, 9), tmp_path / "resumed", schedule="one_cycle", on_epoch=on_epoch)
+        run(stack_of(12, 9, kind=kind), tmp_path / "resumed", kind=kind, schedule="one_cycle", on_epoch=on_epoch)
     seen: list[tuple[int, int]] = []
     results = run(
         resumed,
         tmp_path / "resumed",
+        kind=kind,
         schedule="one_cycle",
         on_epoch=lambda layer, row, seconds: seen.append((layer, row["epoch"])) if seconds else None,
     )
@@ -169,10 +215,9 @@ def test_a_resumed_pretraining_ends_with_the_same_bits(tmp_path: Path, stop: tup
 
 
 def test_noise_matters(tmp_path: Path) -> None:
-    none = CorruptionChoice.model_validate({"kind": "masking", "level": 0.0})
     first, second = stack_of(12), stack_of(12)
     run(first, tmp_path / "noisy")
-    run(second, tmp_path / "clean", corruption=none)
+    run(second, tmp_path / "clean", corruption=NONE)
     assert bits(first) != bits(second)
 
 
@@ -184,8 +229,9 @@ def test_denoising_layer() -> None:
     assert torch.allclose(layer(x), expected, atol=TOLERANCES["network"])
 
 
-def test_pixels_are_judged_by_cross_entropy_and_codes_by_squares(
-    tmp_path: Path, seen: list[tuple[Tensor, Batches]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["sdae", "sigmoid_sdae"])
+def test_what_is_in_0_1_is_judged_by_cross_entropy_and_rectified_codes_by_squares(
+    tmp_path: Path, seen: list[tuple[Tensor, Batches]], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The loss of an epoch in which nothing moves, from the weights and the batches alone."""
     layers: list[DenoisingLayer] = []
@@ -196,9 +242,31 @@ def test_pixels_are_judged_by_cross_entropy_and_codes_by_squares(
             layers.append(self)
 
     monkeypatch.setattr(pretraining, "DenoisingLayer", Recorded)
-    results = run(stack_of(12, 9), tmp_path, epochs=1, learning_rate=1e-30)
+    results = run(stack_of(12, 9, kind=kind), tmp_path, kind=kind, epochs=1, learning_rate=1e-30)
     for k, (layer, result, (_, batches)) in enumerate(zip(layers, results, seen, strict=True)):
         noisy, target = (torch.cat(parts) for parts in zip(*batches(0), strict=True))
         output = layer(noisy).detach()
-        expected = ((output - target) ** 2).mean() if k else F.binary_cross_entropy(torch.sigmoid(output), target)
+        squares = k > 0 and kind == "sdae"
+        expected = ((output - target) ** 2).mean() if squares else F.binary_cross_entropy(output.sigmoid(), target)
         assert result.history[0]["train_loss"] == pytest.approx(float(expected), rel=TOLERANCES["network"])
+
+
+def test_rbms_need_sigmoids(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layers: rbm needs activation: sigmoid, found 'relu'"):
+        run(stack_of(12), tmp_path, kind="dbn")
+
+
+@pytest.mark.parametrize("corruption", [{"kind": "masking", "level": 0.25}, {"kind": "gaussian", "sigma": 0.5}])
+def test_rbms_have_no_corruption(tmp_path: Path, corruption: dict[str, Any]) -> None:
+    stack = stack_of(12, kind="dbn")
+    before = bits(stack)
+    with pytest.raises(ValueError, match="corruption: an RBM has none.*level: 0.0.*, found .*" + corruption["kind"]):
+        run(stack, tmp_path, kind="dbn", corruption=CorruptionChoice.model_validate(corruption))
+    assert bits(stack) == before
+
+
+def test_a_stack_is_rectified_unless_its_card_says_otherwise() -> None:
+    stack = build("stacked_encoder", {"hidden": [12]}, seed=0, names=("stack",))
+    assert bits(stack) == bits(stack_of(12))
+    assert torch.equal(stack(X), stack_of(12)(X))
+    assert not torch.equal(stack(X), stack_of(12, kind="dbn")(X))

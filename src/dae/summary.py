@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dae.files import read_csv, read_json
+from dae.params import RESTORING
 
 Row = dict[str, Any]
-RESTORING = ("clean", "noise2noise", "upscaler")
 COLUMNS = (
     "section",
     "name",
@@ -22,6 +22,8 @@ COLUMNS = (
     *(f"gain{end}" for end in ("", "_low", "_high")),
     *(f"ssim{end}" for end in ("", "_low", "_high")),
     *(f"mse{end}" for end in ("", "_low", "_high")),
+    *(f"sharpness{end}" for end in ("", "_low", "_high")),
+    *(f"bias{end}" for end in ("", "_low", "_high")),
     *(f"accuracy_{images}" for images in ("clean", "corrupted", "restored")),
     *(f"accuracy_restored_{end}" for end in ("low", "high")),
     *(f"test_error{end}" for end in ("", "_low", "_high")),
@@ -57,12 +59,19 @@ def classifier_row(results: Path, section: str, name: str, trained: Path) -> Row
     return {**row, **{key: value for key, value in figures.items() if key in COLUMNS}}
 
 
+def svm_row(results: Path, name: str) -> Row:
+    """Figures of one support vector machine: `results`/svm/`name`."""
+    figures = read_json(results / "svm" / name / "metrics.json")
+    row = {"section": "svm", "name": name, "model": "svm", "loss": "hinge"}
+    return {**row, **{key: value for key, value in figures.items() if key in COLUMNS}}
+
+
 def gather(results: Path, items: Mapping[str, Sequence[str]]) -> list[Row]:
-    """A row for the judge and for each of `items` (section -> names), in that order; keys as COLUMNS."""
-    rows = [classifier_row(results, "classifier", "judge", results / "classifier")]
+    """A row for each trained one of `items` (section -> names), in the order below; keys as COLUMNS."""
+    rows = [classifier_row(results, "classifier", name, results / "classifier" / name) for name in items["classifiers"]]
     rows += [restoration_row(results, section, name) for section in RESTORING for name in items[section]]
     rows += [classifier_row(results, "stacked", name, results / "finetune" / name) for name in items["stacked"]]
-    return rows
+    return rows + [svm_row(results, name) for name in items["svm"]]
 
 
 def history(results: Path, section: str, name: str) -> list[Row]:
@@ -78,8 +87,9 @@ def markdown(rows: Sequence[Row]) -> str:
             row["corruption"],
             f"{row['psnr_input']:.2f}",
             f"{row['psnr_best_filter']:.2f} ({row['best_filter'].replace('_', ' ')})",
-            _interval(row, "psnr", 2),
-            _interval(row, "ssim", 3),
+            interval(row, "psnr", 2),
+            interval(row, "ssim", 3),
+            f"{row['sharpness']:.2f}",
             f"{100 * row['accuracy_corrupted']:.2f}",
             f"{100 * row['accuracy_restored']:.2f}",
         ]
@@ -87,35 +97,24 @@ def markdown(rows: Sequence[Row]) -> str:
         if "psnr" in row
     ]
     classifying = [
-        [f"{row['section']}: {row['name']}", str(row["parameters"]), _interval(row, "test_error", 2)]
+        [f"{row['section']}: {row['name']}", str(row.get("parameters", "")), interval(row, "test_error", 2)]
         for row in rows
         if "test_error" in row
     ]
-    return "\n".join(
-        [
-            _table(
-                [
-                    "denoiser",
-                    "corruption",
-                    "input, dB",
-                    "best filter, dB",
-                    "PSNR, dB",
-                    "SSIM",
-                    "M on corrupted, %",
-                    "M on restored, %",
-                ],
-                restoring,
-            ),
-            _table(["classifier", "parameters", "test error, %"], classifying),
-        ]
-    )
+    header = [
+        *("denoiser", "corruption", "input, dB", "best filter, dB", "PSNR, dB", "SSIM", "sharpness"),
+        *("M on corrupted, %", "M on restored, %"),
+    ]
+    return table(header, restoring) + "\n" + table(["classifier", "parameters", "test error, %"], classifying)
 
 
-def _interval(row: Row, name: str, digits: int) -> str:
+def interval(row: Row, name: str, digits: int) -> str:
+    """`value [low, high]` of a figure with its interval."""
     value, low, high = (f"{row[name + end]:.{digits}f}" for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

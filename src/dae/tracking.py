@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from dae import plots
-from dae.files import md5, read_json, replacing_file, write_json
+from dae.files import flat, md5, read_json, replacing_file, write_json
 
 EXPERIMENT = "denoising-autoencoders"
 BATCH = 100  # params a request; MLflow's limit
@@ -194,14 +194,6 @@ def deliver_all() -> tuple[int, int]:
             failed += 1
             print(f"{folder.name}: {' '.join(str(error).split())[:200]}", file=sys.stderr)
     return sent, failed
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    items: dict[str, Any] = {}
-    for key, value in values.items():
-        items |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return items
 
 
 def _append(folder: Path, event: str, **content: Any) -> None:

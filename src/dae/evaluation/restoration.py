@@ -1,5 +1,6 @@
 """What is measured on the test set: image quality, what the judge M still reads, test errors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from sklearn.metrics import classification_report
 from torch import nn
 
 from dae.compute import evaluating, to_float
-from dae.data.corruptions import Images, as_float
-from dae.evaluation.filters import same_size
-from dae.evaluation.metrics import QUALITY, Values, quality, with_intervals
+from dae.data.corruptions import Images, as_float, downsample
+from dae.evaluation.filters import clipped, enlarge, same_size
+from dae.evaluation.metrics import QUALITY, Values, psnr, quality, with_intervals
 from dae.params import Evaluation
 from dae.seeding import stream
 
@@ -42,15 +43,18 @@ def restoration_metrics(
 ) -> tuple[Metrics, dict[str, Values], list[dict[str, Any]]]:
     """Figures of a denoiser on the test set, the values of each image, and M's classification reports.
 
-    `x_tilde` stored corrupted images, `restored` (N, C, H, W) in [0, 1], `x` clean bytes, `labels` (N,).
+    `x_tilde` stored corrupted images, `restored` (N, C, H, W), clipped to [0, 1] for all but its bias, the mean of
+    restored - x; `x` clean bytes, `labels` (N,).
     """
     clean = as_float(x)
     shown = same_size(as_float(x_tilde), clean)
-    figures, values = quality(restored, clean, settings=settings, seed=seed)
+    figures, values = quality(clipped(restored), clean, settings=settings, seed=seed)
+    bias = {"bias": (restored - clean).mean(axis=(1, 2, 3))}
+    figures |= with_intervals(bias, settings=settings, rng=stream(seed, "bootstrap", "bias"))
     for name, images in {"input": shown, "black": np.zeros_like(clean)}.items():
         figures[f"psnr_{name}"] = float(QUALITY["psnr"](images, clean).mean())
     reports, right = [], {}
-    for name, images in {"clean": clean, "corrupted": shown, "restored": restored}.items():
+    for name, images in {"clean": clean, "corrupted": shown, "restored": clipped(restored)}.items():
         predicted = apply(judge, images, device).argmax(axis=1).astype(np.uint8)
         reports += report_rows(name, labels, predicted)
         right[f"accuracy_{name}"] = predicted == labels
@@ -58,10 +62,33 @@ def restoration_metrics(
     return figures, values, reports
 
 
-def gains(psnr: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
+def gains(ours: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
     """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB)."""
-    differences = {f"gain_over_{name}": psnr[: len(theirs)] - theirs for name, theirs in filters.items()}
+    differences = {f"gain_over_{name}": ours[: len(theirs)] - theirs for name, theirs in filters.items()}
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
+
+
+def other_scales(
+    model: nn.Module,
+    x: NDArray[np.uint8],
+    corruption: Mapping[str, Any],
+    *,
+    settings: Evaluation,
+    seed: int,
+    device: torch.device,
+) -> Metrics:
+    """Figures of a multi-scale upscaler at its other factors, with the gain over bicubic interpolation (dB)."""
+    figures: Metrics = {}
+    clean = as_float(x)
+    for factor in set(getattr(model, "factors", ())) - {corruption.get("factor")}:
+        small = downsample(clean, factor=factor)
+        each = {
+            "psnr": psnr(clipped(apply(model, small, device)), clean),
+            "psnr_bicubic": psnr(enlarge(small, "bicubic", clean.shape[-1]), clean),
+        }
+        each["gain_over_bicubic"] = each["psnr"] - each["psnr_bicubic"]
+        figures[f"factor_{factor}"] = with_intervals(each, settings=settings, rng=stream(seed, "bootstrap", "quality"))
+    return figures
 
 
 def describe(figures: Metrics) -> str:

@@ -13,18 +13,33 @@ from torch import nn
 
 from dae.choices import choose
 from dae.files import read_json, write_json
-from dae.models.autoencoders import Autoencoder, conv, deep_conv, mlp_2d, upscaler
+from dae.models.attention import attention
+from dae.models.autoencoders import Autoencoder, bn_conv, conv, deep_conv, mlp_2d, toy_2d, upscaler
 from dae.models.classifiers import StackedClassifier, StackedEncoder, cnn
+from dae.models.discriminators import discriminator
+from dae.models.superresolution import edsr, mdsr
+from dae.models.unet import unet
+from dae.models.variational import vae
 from dae.seeding import torch_stream
 
-DENOISERS: dict[str, Callable[..., nn.Module]] = {"conv": conv, "mlp_2d": mlp_2d, "deep_conv": deep_conv}
-UPSCALERS: dict[str, Callable[..., nn.Module]] = {"upscaler": upscaler}
+DENOISERS: dict[str, Callable[..., nn.Module]] = {
+    "conv": conv,
+    "mlp_2d": mlp_2d,
+    "deep_conv": deep_conv,
+    "bn_conv": bn_conv,
+    "unet": unet,
+    "attention": attention,
+    "vae": vae,
+}
+UPSCALERS: dict[str, Callable[..., nn.Module]] = {"upscaler": upscaler, "edsr": edsr, "mdsr": mdsr}
+POINTS: dict[str, Callable[..., nn.Module]] = {"toy_2d": toy_2d}
 CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn}
 STACKED: dict[str, Callable[..., nn.Module]] = {
     "stacked_encoder": StackedEncoder,
     "stacked_classifier": StackedClassifier,
 }
-MODELS = {**DENOISERS, **UPSCALERS, **CLASSIFIERS, **STACKED}
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"discriminator": discriminator}
+MODELS = {**DENOISERS, **UPSCALERS, **POINTS, **CLASSIFIERS, **STACKED, **DISCRIMINATORS}
 
 __all__ = [
     "MODELS",
@@ -56,12 +71,12 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def save(folder: Path, model: nn.Module, kind: str, arguments: Mapping[str, Any], **more: Any) -> None:
-    """Write a network; `more` goes into model.json beside its kind and arguments."""
+def save(folder: Path, model: nn.Module, kind: str, arguments: Mapping[str, Any]) -> None:
+    """Write a network."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
-    write_json(folder / "model.json", {"kind": kind, "arguments": choose(MODELS, kind, arguments), **more})
+    write_json(folder / "model.json", {"kind": kind, "arguments": choose(MODELS, kind, arguments)})
 
 
 def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

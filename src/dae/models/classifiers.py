@@ -1,7 +1,7 @@
 """Networks that answer with class scores: the judge M and the stacked network."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from dae.choices import Count, Counts
 from dae.models.autoencoders import SIDE
 
 Halvings = Annotated[list[Count], Field(min_length=1, max_length=4)]  # 28 -> 14 -> 7 -> 3 -> 1 pixels
+Activation = Literal["relu", "sigmoid"]
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
 def cnn(*, channels: Halvings = [16, 32], hidden: Count = 128, classes: Count = 10) -> nn.Sequential:  # noqa: B006
@@ -31,15 +33,21 @@ def cnn(*, channels: Halvings = [16, 32], hidden: Count = 128, classes: Count = 
 
 
 class StackedEncoder(nn.Module):
-    """The encoders of a stacked denoising autoencoder: images (N, 1, 28, 28) -> codes (N, hidden[-1]).
+    """The encoders of a stacked autoencoder or a deep belief network: images (N, 1, 28, 28) -> codes (N, hidden[-1]).
 
-    Layer k is h_k = relu(W_k h_{k-1} + b_k) (Vincent et al. 2010, section 3.5, there with a sigmoid).
+    Layer k is h_k = s(W_k h_{k-1} + b_k), s the `activation` (Vincent et al. 2010, section 3.5, there a sigmoid).
     """
 
-    def __init__(self, *, hidden: Counts = [1000, 1000, 1000]) -> None:  # noqa: B006
+    def __init__(
+        self,
+        *,
+        hidden: Counts = [1000, 1000, 1000],  # noqa: B006
+        activation: Activation = "relu",
+    ) -> None:
         super().__init__()
-        sizes = [SIDE * SIDE, *hidden]
-        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(sizes))
+        self.activation = activation
+        sizes = pairwise([SIDE * SIDE, *hidden])
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(a, b), ACTIVATIONS[activation]()) for a, b in sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.flatten(1)
@@ -51,9 +59,15 @@ class StackedEncoder(nn.Module):
 class StackedClassifier(nn.Module):
     """A StackedEncoder with a linear layer to class scores on top; images -> scores (N, classes)."""
 
-    def __init__(self, *, hidden: Counts = [1000, 1000, 1000], classes: Count = 10) -> None:  # noqa: B006
+    def __init__(
+        self,
+        *,
+        hidden: Counts = [1000, 1000, 1000],  # noqa: B006
+        activation: Activation = "relu",
+        classes: Count = 10,
+    ) -> None:
         super().__init__()
-        self.encoder = StackedEncoder(hidden=hidden)
+        self.encoder = StackedEncoder(hidden=hidden, activation=activation)
         self.output = nn.Linear(hidden[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:

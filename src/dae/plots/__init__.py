@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 INK, GREY = "#222222", "#999999"
@@ -65,11 +66,11 @@ def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:
     return figure
 
 
-def loss_curves(histories: Mapping[str, Rows], columns: int = 3) -> Figure:
+def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
     """Training and validation loss of each item over epochs, one panel an item: losses differ in scale."""
     columns = min(columns, len(histories))
     lines = -(-len(histories) // columns)
-    figure = _figure(3.4 * columns, 2.5 * lines)
+    figure = _figure(3.2 * columns, 2.4 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in panels[len(histories) :]:
         panel.set_axis_off()
@@ -83,6 +84,28 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 3) -> Figure:
         panel.xaxis.get_major_locator().set_params(integer=True)
         _tidy(panel)
     panels[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def measures(rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Mapping[str, float]]) -> Figure:
+    """One panel a measure, one line an item: {item: {measure: interval}}; `inputs`: the same of the input, as a dot."""
+    names = list(next(iter(rows.values())))
+    figure = _figure(3.1 * len(names) + 1.2, 0.34 * len(rows) + 1.1)
+    for panel, measure in zip(figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, strict=True):
+        for place, (item, values) in enumerate(rows.items()):
+            middle, low, high = values[measure]
+            panel.errorbar([middle], [place], xerr=[[middle - low], [high - middle]], fmt="o", color=BLUE, capsize=3)
+            if measure in inputs.get(item, {}):
+                panel.plot([inputs[item][measure]], [place], "s", color=GREY, markersize=4)
+        panel.set_xlabel(measure)
+        panel.set_yticks(range(len(rows)), list(rows), fontsize=9)
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+        _tidy(panel)
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", label="restored, 95 % interval"),
+        Line2D([], [], color=GREY, marker="s", linestyle="", markersize=4, label="input"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
@@ -135,4 +158,21 @@ def comparison(
     right.set_xlabel(xlabel)
     for axes in (left, right):
         _tidy(axes)
+    return figure
+
+
+def mean_of_samples(curve: Mapping[int, Mapping[str, float]], optimum: Mapping[str, float]) -> Figure:
+    """PSNR of the mean of k sampled restorations over k, with its intervals, and that of the least squares denoiser."""
+    figure = _figure(6, 3.4)
+    axes = figure.subplots()
+    middle, low, high = (np.array([each[f"psnr{end}"] for each in curve.values()]) for end in ("", "_low", "_high"))
+    axes.fill_between(list(curve), low, high, color=BLUE, alpha=0.2, linewidth=0)
+    axes.plot(list(curve), middle, color=BLUE, marker="o", label="mean of k samples")
+    axes.axhspan(optimum["psnr_low"], optimum["psnr_high"], color=ORANGE, alpha=0.2, linewidth=0)
+    axes.axhline(optimum["psnr"], color=ORANGE, label="least squares denoiser")
+    axes.set_xlabel("samples k")
+    axes.set_ylabel("PSNR, dB (bands: 95 % intervals)")
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(fontsize=8, frameon=False)
+    _tidy(axes)
     return figure

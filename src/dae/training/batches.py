@@ -4,12 +4,13 @@ A source of batches is a function epoch -> iterator, and the pairs of an epoch d
 is resumed at an epoch sees what an uninterrupted one would have seen.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from dae.compute import to_float
 from dae.data.corruptions import PROCESSES, Images
@@ -52,15 +53,58 @@ def pair_of_draws(epoch: int, draws: int) -> tuple[int, int]:
     return epoch % draws, (epoch + 1 + epoch // draws % (draws - 1)) % draws
 
 
-def noisy_pairs(x_tilde: Tensor, *, size: int, stream_of: StreamOf) -> Batches:
-    """Noise2Noise pairs: two different draws of the same image (lectures 000, 001). `x_tilde` (draws, N, C, H, W)."""
+def noisy_pairs(x_tilde: Tensor, *, shared: float = 0.0, size: int, stream_of: StreamOf) -> Batches:
+    """Noise2Noise pairs: two different draws of the same image (lectures 000, 001). `x_tilde` (draws, N, C, H, W).
+
+    `shared` in [0, 1] breaks their independence on purpose: the target keeps this share of the input's own noise.
+    """
 
     def batches(epoch: int) -> Iterator[Batch]:
         first, second = (x_tilde[draw] for draw in pair_of_draws(epoch, len(x_tilde)))
         for index in _order(len(first), size, stream_of("order", epoch), x_tilde.device):
-            yield to_float(first[index]), to_float(second[index])
+            yield mixed(to_float(first[index]), to_float(second[index]), shared)
 
     return batches
+
+
+def mixed(first: Tensor, second: Tensor, shared: float) -> Batch:
+    """Input and target of Noise2Noise: x + eps and x + shared eps + (1 - shared) delta."""
+    return first, torch.lerp(second, first, shared) if shared else second
+
+
+def reduced(x: Tensor, factors: Sequence[int], *, size: int, stream_of: StreamOf) -> Batches:
+    """Pairs of small and full-size image, all of a batch reduced by one of `factors` (Lim et al. 2017, MDSR)."""
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        rng = stream_of("factor", epoch)
+        for index in _order(len(x), size, stream_of("order", epoch), x.device):
+            clean = to_float(x[index])
+            yield avg_pool2d(clean, int(rng.choice(factors))), clean
+
+    return batches
+
+
+def flow(pairs: Batches, stream_of: StreamOf) -> Batches:
+    """Pairs of a denoiser turned into those of a flow from noise to clean images, given the corrupted ones.
+
+    With z ~ N(0, I), t ~ U(0, 1) and the image scaled to x = 2 target - 1, the network sees (x_tilde, x_t, t) as
+    channels, x_t = (1 - t) z + t x, and learns the velocity x - z (Liu et al. 2023; Lipman et al. 2023).
+    """
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        rng = stream_of("flow", epoch)
+        for x_tilde, target in pairs(epoch):
+            yield flow_pair(x_tilde, target, rng)
+
+    return batches
+
+
+def flow_pair(x_tilde: Tensor, target: Tensor, rng: np.random.Generator) -> Batch:
+    """One draw of (x_tilde, x_t, t) as channels, and of the velocity; all (N, 1, H, W)."""
+    x = 2 * target - 1
+    z = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32)).to(x.device)
+    t = torch.from_numpy(rng.random((len(x), 1, 1, 1), dtype=np.float32)).to(x.device)
+    return torch.cat([x_tilde, torch.lerp(z, x, t), t.expand_as(x)], dim=1), x - z
 
 
 def fresh(x: Tensor, kind: str, arguments: dict[str, Any], *, size: int, stream_of: StreamOf) -> Batches:

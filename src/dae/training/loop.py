@@ -1,4 +1,4 @@
-"""The only training loop: epochs, optimiser, schedule, validation, the best state, resuming."""
+"""The only training loop: epochs, optimiser, schedule, validation, the state to keep, resuming."""
 
 import copy
 import math
@@ -6,20 +6,20 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.compute import Loss
+from dae.compute import Loss, evaluating, penalised
 from dae.params import Training
 from dae.seeding import torch_stream
-from dae.training.batches import Batches
+from dae.training.batches import Batch, Batches
 
 Row = dict[str, Any]  # one epoch of history
 
@@ -47,12 +47,23 @@ class Checkpoint:
 
 @dataclass
 class Fit:
-    """What a training gave: a row per epoch, and the weights after the epoch with the least validation value."""
+    """What a training gave: a row and a snapshot per epoch, and the weights that `settings.keep` says to keep.
+
+    `best_epoch`, `best_value`: the epoch of these weights, and its first validation figure.
+    """
 
     history: list[Row] = field(default_factory=list)
+    snapshots: list[Tensor] = field(default_factory=list)  # float32, on the CPU
     best_epoch: int = 0
     best_value: float = math.inf
     best_state: dict[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Progressive(Protocol):
+    """A loss that changes while training goes on: it is told the share of all steps that are done, in [0, 1)."""
+
+    progress: float
 
 
 def fit(
@@ -67,14 +78,17 @@ def fit(
     name: str,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Row, float], None] = lambda row, seconds: None,
+    snapshot: Callable[[nn.Module], Tensor] | None = None,
 ) -> Fit:
-    """Train `model` in place and load its best state into it.
+    """Train `model` in place and load its best state into it, or leave it in its last one (`settings.keep`).
 
     `batches(epoch)` yields the pairs of an epoch, `count` examples in all; `validate(model)` gives the validation
     figures of an epoch, the first of which decides what is best (of equals, the later). What the model itself draws
-    comes from the stream of `seed`, `name` and the epoch. `on_epoch` gets each row of history and the seconds it took.
-    With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if it had not
-    stopped. Raises ValueError when the loss is not finite any more.
+    comes from the stream of `seed`, `name` and the epoch. `on_epoch` gets each row of history and the seconds it took;
+    `snapshot(model)` is what to keep of each epoch, such as some restored images. A loss that is a module goes to the
+    model's device, and its state belongs to the training's. With a `checkpoint`, training goes on from the last
+    finished epoch and ends with the same weights as if it had not stopped. Raises ValueError when the loss is not
+    finite any more.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
@@ -83,27 +97,23 @@ def fit(
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), **options)
     schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, max(1, steps * settings.epochs))
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    result = _resume(checkpoint, parts, device) if checkpoint else Fit()
+    if isinstance(loss, nn.Module):
+        parts["loss"] = loss.to(device)
+    result = _resume(checkpoint, parts) if checkpoint else Fit()
 
     for row in result.history:  # what an interrupted run has done already
         on_epoch(row, 0.0)
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
-        total = torch.zeros((), device=device)
         bar = tqdm(batches(epoch), f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
         with torch_stream(seed, "fit", name, epoch):
-            for x, target in bar:
-                with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    output = model(x)
-                value = loss(output.float(), target)
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                schedule.step()
-                total += value.detach() * len(x)
-        row = {"epoch": epoch + 1, "train_loss": float(total) / count, **validate(model)}
+            total = _epoch(model, loss, bar, optimizer, schedule, settings, steps * settings.epochs)
+        row = {"epoch": epoch + 1, "train_loss": total / count, **validate(model)}
         _require_finite(row, name, settings)
-        _keep_best(result, row, model)
+        _keep(result, row, model, settings)
+        if snapshot:
+            with evaluating(model):
+                result.snapshots.append(snapshot(model).float().cpu())
         seconds = time.perf_counter() - began
         print(_line(name, row, settings.epochs, seconds), file=sys.stderr, flush=True)
         if checkpoint:
@@ -115,10 +125,37 @@ def fit(
     return result
 
 
-def _keep_best(result: Fit, row: Row, model: nn.Module) -> None:
+def _epoch(
+    model: nn.Module,
+    loss: Loss,
+    pairs: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler,
+    settings: Training,
+    steps: int,
+) -> float:
+    """One pass over the pairs; the sum of the loss over the examples. `steps`: those of the whole training."""
+    device = next(model.parameters()).device
+    objective = penalised(loss, model)
+    total = torch.zeros((), device=device)
+    for x, target in pairs:
+        if isinstance(loss, Progressive):
+            loss.progress = schedule.last_epoch / steps  # the schedule counts steps
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            output = model(x)
+        value = objective(output.float(), target)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        total += value.detach() * len(x)
+    return float(total)
+
+
+def _keep(result: Fit, row: Row, model: nn.Module, settings: Training) -> None:
     result.history.append(row)
     value = list(row.values())[2]  # the first figure of `validate`, after epoch and train_loss
-    if value <= result.best_value:
+    if settings.keep == "last" or value <= result.best_value:
         result.best_epoch, result.best_value = row["epoch"], value
         result.best_state = copy.deepcopy(model.state_dict())
 
@@ -146,12 +183,12 @@ def _save(checkpoint: Checkpoint, parts: dict[str, Any], result: Fit) -> None:
     os.replace(fresh, checkpoint.path)
 
 
-def _resume(checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device) -> Fit:
+def _resume(checkpoint: Checkpoint, parts: dict[str, Any]) -> Fit:
     """The state that was saved, if it is whole and of the same making; else a new start."""
     if not checkpoint.path.exists():
         return Fit()
     try:
-        saved = torch.load(checkpoint.path, map_location=device, weights_only=True)
+        saved = torch.load(checkpoint.path, map_location="cpu", weights_only=True)
         if saved["fingerprint"] != checkpoint.fingerprint:
             return Fit()
         result = Fit(**saved["result"])

@@ -1,17 +1,19 @@
-"""Greedy layer-wise denoising pretraining (Vincent et al. 2010, section 3.5; lecture 001)."""
+"""Greedy layer-wise pretraining: denoising autoencoders (Vincent et al. 2010, section 3.5), or restricted Boltzmann
+machines (Hinton, Osindero and Teh 2006); lecture 001."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dae.compute import Loss, evaluating, mean_loss
 from dae.models import StackedEncoder
 from dae.params import Choice, Training
 from dae.seeding import torch_stream
-from dae.training.batches import StreamOf, corrupted, fresh, in_order
+from dae.training.batches import StreamOf, corrupted, fresh, frozen, in_order
 from dae.training.loop import Checkpoint, Fit, fit
 from dae.training.losses import binary_cross_entropy, mse
 
@@ -29,11 +31,51 @@ class DenoisingLayer(nn.Module):
         return reconstruction
 
 
+class RBM(nn.Module):
+    """Binary restricted Boltzmann machine P(v, h) ~ exp(b.v + c.h + h.Wv); W and c are those of `linear` itself.
+
+    Visible values (N, D) in [0, 1] that are not binary, as pixels, are taken as the probabilities of binary units
+    (Hinton, Osindero and Teh 2006).
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+        self.visible_bias = nn.Parameter(torch.zeros_like(linear.weight[0]))
+
+    def forward(self, v: Tensor) -> Tensor:
+        """F(v) - F(v_1) of each example, (N,): the gradient of its mean is that of contrastive divergence, CD-1.
+
+        The reconstruction v_1 = P(v = 1 | h), h drawn from P(h | v) by PyTorch's global generator, is a constant: the
+        gradient in W is <h_1 v_1> - <h v> with h = P(h = 1 | v), h_1 = P(h = 1 | v_1) (Hinton 2002; 2010, section 3).
+        The value says nothing of the fit: contrastive divergence follows the gradient of no function.
+        """
+        a = self.linear(v)
+        with torch.no_grad():
+            v_1 = self._visible(torch.bernoulli(a.float().sigmoid())).float().sigmoid()
+        return self._free_energy(v, a) - self.free_energy(v_1)
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v) = -b.v - sum softplus(Wv + c) = -log sum_h exp(b.v + c.h + h.Wv), (N,)."""
+        return self._free_energy(v, self.linear(v))
+
+    def reconstruct(self, v: Tensor) -> Tensor:
+        """Logits of the mean-field reconstruction, W^T sigmoid(Wv + c) + b, (N, D); draws nothing."""
+        return self._visible(self.linear(v).sigmoid())
+
+    def _free_energy(self, v: Tensor, a: Tensor) -> Tensor:
+        return -(v * self.visible_bias).sum(1) - F.softplus(a.float()).sum(1)
+
+    def _visible(self, h: Tensor) -> Tensor:
+        return F.linear(h, self.linear.weight.t(), self.visible_bias)
+
+
 def pretrain(
     stack: StackedEncoder,
     x: Tensor,
     x_validation: Tensor,
     *,
+    layers: Literal["denoising", "rbm"],
     corruption: Choice,
     settings: Training,
     name: str,
@@ -44,34 +86,49 @@ def pretrain(
 ) -> list[Fit]:
     """Train the layers of `stack` in place, one after the other; one Fit a layer.
 
-    `x` and `x_validation` are images (N, C, H, W), float32 in [0, 1]. Layer k learns to reconstruct its uncorrupted
-    input from a corrupted one; then the clean input goes up through it and becomes the input of layer k + 1.
+    `x` and `x_validation` are images (N, C, H, W), float32 in [0, 1]. A denoising layer learns to reconstruct its
+    uncorrupted input from a corrupted one, an RBM the distribution of its input; then the clean input goes up through
+    it, for an RBM the probabilities of its hidden units, and becomes the input of layer k + 1. With corruption level 0
+    denoising layers are ordinary autoencoders.
+
+    Raises ValueError when layers are to be RBMs and units are no sigmoids, or a corruption is asked for.
     """
+    if layers == "rbm":
+        _require_rbm(stack, corruption)
     results = []
     h, h_validation = x.flatten(1), x_validation.flatten(1)
     for k, encoder in enumerate(stack.layers):
-        inputs, hidden = encoder[0].in_features, encoder[0].out_features  # type: ignore[index]
-        with torch_stream(seed, "weights", "decoder", k):
-            layer = DenoisingLayer(encoder, inputs, hidden).to(x.device)
-        result = _train_layer(
-            layer,
-            h,
-            h_validation,
-            loss=binary_cross_entropy if k == 0 else mse,  # pixels in [0, 1]; codes >= 0
-            corruption=corruption,
-            stream_of=partial(stream_of, f"layer_{k}"),
-            settings=settings,
-            seed=seed,
-            name=f"{name} layer {k + 1}/{len(stack.layers)}",
-            checkpoint=checkpoint_of(k),
-            on_epoch=partial(on_epoch, k),
-        )
+        linear: nn.Linear = encoder[0]  # type: ignore[index]
+        options: dict[str, Any] = {
+            "stream_of": partial(stream_of, f"layer_{k}"),
+            "settings": settings,
+            "seed": seed,
+            "name": f"{name} layer {k + 1}/{len(stack.layers)}",
+            "checkpoint": checkpoint_of(k),
+            "on_epoch": partial(on_epoch, k),
+        }
+        if layers == "rbm":
+            result = _train_rbm(RBM(linear), h, h_validation, **options)
+        else:
+            with torch_stream(seed, "weights", "decoder", k):
+                layer = DenoisingLayer(encoder, linear.in_features, linear.out_features).to(x.device)
+            # Pixels and sigmoids are in [0, 1]; rectified codes are >= 0.
+            loss = binary_cross_entropy if k == 0 or stack.activation == "sigmoid" else mse
+            result = _train_denoising(layer, h, h_validation, loss=loss, corruption=corruption, **options)
         results.append(result)
         h, h_validation = (_through(encoder, codes) for codes in (h, h_validation))
     return results
 
 
-def _train_layer(
+def _require_rbm(stack: StackedEncoder, corruption: Choice) -> None:
+    if stack.activation != "sigmoid":
+        raise ValueError(f"layers: rbm needs activation: sigmoid, found {stack.activation!r}")
+    if corruption.arguments.get("level") != 0:
+        found = {"kind": corruption.kind, **corruption.arguments}
+        raise ValueError(f"corruption: an RBM has none, so it should be {{kind: masking, level: 0.0}}, found {found}")
+
+
+def _train_denoising(
     layer: DenoisingLayer,
     h: Tensor,
     h_validation: Tensor,
@@ -93,6 +150,26 @@ def _train_layer(
         settings=settings,
         **options,
     )
+
+
+def _train_rbm(
+    rbm: RBM, h: Tensor, h_validation: Tensor, *, stream_of: StreamOf, settings: Training, **options: Any
+) -> Fit:
+    """Contrastive divergence; what is validated is the cross-entropy of the mean-field reconstruction."""
+    return fit(
+        rbm,
+        lambda differences, _: differences.mean(),
+        frozen(h[None], h, size=settings.batch_size, stream_of=stream_of),
+        lambda _: {"validation_loss": _reconstruction_error(rbm, h_validation)},
+        count=len(h),
+        settings=settings,
+        **options,
+    )
+
+
+def _reconstruction_error(rbm: RBM, v: Tensor) -> float:
+    with evaluating(rbm):
+        return float(binary_cross_entropy(torch.cat([rbm.reconstruct(part) for part in v.split(1000)]), v))
 
 
 def _through(layer: nn.Module, h: Tensor) -> Tensor:

@@ -1,0 +1,130 @@
+"""The posterior of X given x_tilde when X is one of the examples x_1 ... x_N at random (lectures 001 and 004).
+
+Its mean is what a denoiser trained on the mean squared error estimates, and it may be unlike any example. For Gaussian
+noise it is known exactly; otherwise pairs (X, X_tilde) are drawn and those are kept whose X_tilde is near x_tilde.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from dae.data.corruptions import Images, Rng, corrupt_blocks, gaussian
+from dae.data.datasets import CLASSES
+from dae.evaluation.metrics import Values, mse
+
+Vectors = NDArray[np.floating[Any]]  # (N, D)
+Indices = NDArray[np.integer[Any]]
+
+MASKS = ("block", "blocks", "erasure", "masking")  # x_tilde = mask * x, the mask independent of x
+
+
+def squared_distances(x_tilde: Vectors, x: Vectors, mask: Vectors | None = None) -> NDArray[np.float64]:
+    """||x_tilde_m - mask_m * x_n||^2, (M, D), (N, D), (M, D) -> (M, N); in double precision, at least 0."""
+    x_tilde, x = x_tilde.astype(np.float64), x.astype(np.float64)
+    mask = np.ones_like(x_tilde) if mask is None else mask.astype(np.float64)
+    distances = mask**2 @ (x**2).T
+    distances -= 2 * (x_tilde * mask) @ x.T
+    distances += np.square(x_tilde).sum(axis=1, keepdims=True)
+    return np.maximum(distances, 0, out=distances)
+
+
+def posterior_weights(x_tilde: Vectors, x: Vectors, *, sigma: float) -> NDArray[np.float64]:
+    """P(X = x_n | x_tilde_m) for Gaussian noise, (M, D), (N, D) -> (M, N), rows of sum 1.
+
+    w_n proportional to exp(-||x_tilde - x_n||^2 / (2 sigma^2)), sigma > 0.
+    """
+    return softmax(squared_distances(x_tilde, x) / (-2 * sigma**2), axis=1)
+
+
+def posterior_mean(x_tilde: Vectors, x: Vectors, *, sigma: float) -> NDArray[np.float64]:
+    """E[X | x_tilde] = sum_n w_n x_n for Gaussian noise, (M, D), (N, D) -> (M, D): no denoiser has a lower error."""
+    return posterior_weights(x_tilde, x, sigma=sigma) @ x.astype(np.float64)
+
+
+def near_pairs(x_tilde: Vectors, x: Vectors, *, sigma: float, pairs: int, radius: float, rng: Rng) -> Vectors:
+    """Draws of X given x_tilde (D,) as lecture 001 makes them: (kept, D), from the examples `x` (N, D).
+
+    Of `pairs` pairs (X, X_tilde) with Gaussian noise, the X of those whose X_tilde is within `radius` of x_tilde. Their
+    mean estimates the posterior's as `pairs` grows and `radius` shrinks. Raises ValueError if none is.
+    """
+    drawn = x[rng.integers(0, len(x), pairs)]
+    noisy = gaussian(drawn, rng=rng, sigma=sigma)
+    kept = drawn[np.square(noisy - x_tilde).sum(axis=1) <= radius**2]
+    if not len(kept):
+        raise ValueError(f"none of {pairs} pairs is within {radius:g} of {x_tilde}; draw more or widen the radius")
+    return kept
+
+
+def masks(
+    kind: str, arguments: Mapping[str, Any], shape: tuple[int, ...], rng_of_block: Callable[[int], Rng]
+) -> Images:
+    """The masks that a corruption of MASKS multiplied images of `shape` (N, C, H, W) by, float32.
+
+    What it makes of white images when it draws from the same streams. Raises ValueError for another kind.
+    """
+    if kind not in MASKS:
+        raise ValueError(f"{kind}: expected a corruption that masks: {', '.join(MASKS)}")
+    out = np.empty(shape, np.float32)
+    corrupt_blocks(np.full(shape, 255, np.uint8), kind, dict(arguments), out, rng_of_block=rng_of_block)
+    return out
+
+
+def nearest(x_tilde: Images, mask: Images, x: Images, *, kept: int) -> Indices:
+    """Which of the examples `x` (N, C, H, W) are nearest to each x_tilde (M, C, H, W) behind its mask: (M, kept).
+
+    The mask is independent of X, so pairs are drawn given that theirs is the one of x_tilde; others could not come
+    near. Of those, X_tilde = mask * X, the `kept` nearest in Euclidean distance, the nearest first.
+    """
+    distances = squared_distances(_flat(x_tilde), _flat(x), _flat(mask))
+    best = np.argpartition(distances, kept - 1, axis=1)[:, :kept]
+    order = np.argsort(np.take_along_axis(distances, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1)
+
+
+def noise_draws(
+    x_tilde: Images, x: Images, *, sigma: float, mean: float = 0.0, kept: int, rng: Rng
+) -> tuple[Indices, Images]:
+    """Draws from the posterior for white Gaussian noise, as indices (M, kept) of the examples `x`, and its exact mean.
+
+    `x_tilde` (M, C, H, W), `x` (N, C, H, W); `mean` is the noise's own.
+    """
+    weights = posterior_weights(_flat(x_tilde) - mean, _flat(x), sigma=sigma)
+    drawn = np.stack([rng.choice(len(x), kept, p=each) for each in weights])
+    return drawn, (weights @ _flat(x)).reshape(x_tilde.shape).astype(np.float32)
+
+
+def values(
+    x: Images, phi: Images, mean: Images, examples: Images, drawn: Indices, labels: NDArray[np.integer[Any]]
+) -> dict[str, Values]:
+    """Per image: mean squared errors between the clean `x`, its restoration `phi`, the posterior's `mean` (M, C, H, W)
+    and the `drawn` (M, kept) `examples`; how far their `labels` (N,) differ."""
+    entropies = label_entropy(labels[drawn])
+    return {
+        "mean_to_denoiser": mse(mean, phi),
+        "draw_to_denoiser": _of_draws(examples, drawn, phi),
+        "draw_to_mean": _of_draws(examples, drawn, mean),
+        "mean_to_clean": mse(mean, x),
+        "draw_to_clean": _of_draws(examples, drawn, x),
+        "denoiser_to_clean": mse(phi, x),
+        "several_labels": (entropies > 0).astype(np.float64),
+        "label_entropy": entropies,
+    }
+
+
+def _of_draws(examples: Images, drawn: Indices, images: Images) -> Values:
+    """Mean squared error between an image and one of the examples drawn for it, over all of these."""
+    return np.array([mse(examples[each], image).mean() for each, image in zip(drawn, images, strict=True)])
+
+
+def label_entropy(labels: NDArray[np.integer[Any]]) -> Values:
+    """Entropy in bits of the labels among the draws for each image, (M, kept) -> (M,); 0: all alike."""
+    shares = np.stack([np.bincount(each, minlength=CLASSES) for each in labels]) / labels.shape[1]
+    return np.asarray(entropy(shares, base=2, axis=1), dtype=np.float64)
+
+
+def _flat(images: Images) -> Vectors:
+    return images.reshape(len(images), -1)

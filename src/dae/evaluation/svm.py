@@ -1,0 +1,47 @@
+"""A support vector machine with a Gaussian kernel on pixels, chosen on validation images."""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.svm import SVC
+
+from dae.params import Svm
+
+Features = NDArray[np.float32]  # (N, D)
+Labels = NDArray[np.uint8]  # (N,)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A machine's answers for the test images, its penalty and width, and the validation error (%) of every pair."""
+
+    predicted: Labels
+    c: float
+    gamma: float
+    validation_errors: dict[str, float]
+    support_vectors: int
+
+
+def choose_and_classify(
+    train: tuple[Features, Labels], validation: tuple[Features, Labels], test: Features, *, settings: Svm
+) -> Chosen:
+    """Choose C and gamma on validation data with the first training images, learn from more, answer for `test`."""
+    x, labels = train[0][: settings.images], train[1][: settings.images]
+    if settings.components:
+        axes = PCA(min(settings.components, *x.shape), svd_solver="covariance_eigh").fit(x)
+        x, x_val, x_test = (axes.transform(images) for images in (x, validation[0], test))
+    else:
+        x_val, x_test = validation[0], test
+    few = slice(settings.tuning_images)
+    errors = {
+        (c, gamma): 100 * float(np.mean(SVC(C=c, gamma=gamma).fit(x[few], labels[few]).predict(x_val) != validation[1]))
+        for c, gamma in product(settings.c, settings.gamma)
+    }
+    c, gamma = min(errors, key=lambda pair: errors[pair])
+    machine = SVC(C=c, gamma=gamma, cache_size=2000).fit(x, labels)
+    named = {f"c_{c:g}_gamma_{gamma:g}": error for (c, gamma), error in errors.items()}
+    predicted = np.asarray(machine.predict(x_test), dtype=np.uint8)
+    return Chosen(predicted, c, gamma, named, int(machine.n_support_.sum()))

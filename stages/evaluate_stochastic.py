@@ -1,0 +1,84 @@
+"""Measure a denoiser that samples: single samples, their mean against the least squares optimum, their spread."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dae import models
+from dae.compute import configure
+from dae.data.corruptions import as_float
+from dae.data.datasets import load_draws, load_images, load_labels
+from dae.evaluation.filters import clipped, same_size
+from dae.evaluation.metrics import psnr, with_intervals
+from dae.evaluation.restoration import apply, describe, gains, restoration_metrics
+from dae.evaluation.sampling import restore, spread_values
+from dae.files import load_table, read_json, replacing, write_csv, write_json
+from dae.params import Evaluation, Stochastic, read
+from dae.plots import image_grid, mean_of_samples, save
+from dae.seeding import stream
+from dae.tracking import run as track
+from stages.common import PARAMS, compute, run, seed
+
+
+def main(
+    name: str, trained: Path, reference: Path, judge: Path, clean: Path, corrupted: Path, baselines: Path, output: Path
+) -> None:
+    """Measure the entry NAME of `stochastic` in TRAINED, beside the network REFERENCE, which estimates the mean."""
+    settings, entry = read(PARAMS, "evaluation", Evaluation), read(PARAMS, f"stochastic.{name}", Stochastic)
+    root, device = seed(), configure(compute())
+    (model, _), (optimum, _), (referee, _) = (models.load(path) for path in (trained / "model", reference, judge))
+    params = {
+        **read_json(trained / "model" / "params.json"),
+        "judge": read_json(judge / "params.json"),
+        "evaluation": settings.model_dump(),
+    }
+    first = slice(entry.images)
+    x, labels = load_images(clean, "test")[first], load_labels(clean, "test")[first]
+    x_tilde = load_draws(corrupted, "test")[0, first]
+
+    with track("evaluate_stochastic", name, params) as record, replacing(output) as folder:
+        for path in (clean / "test.npy", clean / "test_labels.npy", corrupted / "test.npy"):
+            record.input(path, "test")
+        draws = restore(model, x_tilde, steps=entry.steps, samples=entry.samples, seed=root, device=device)
+        mean, best = draws.mean(axis=0), clipped(apply(optimum, x_tilde, device))
+        options: dict[str, Any] = {"settings": settings, "seed": root, "device": device}
+        metrics, values, reports = restoration_metrics(x_tilde, draws[0], x, labels, referee, **options)
+        metrics["parameters"] = models.parameter_count(model)
+        metrics |= gains(values["psnr"], load_table(baselines / "psnr.npz"), settings=settings, seed=root)
+        for label, images in {"mean_of_samples": mean, "reference": best}.items():
+            metrics[label] = restoration_metrics(x_tilde, images, x, labels, referee, **options)[0]
+        spread = spread_values(draws, as_float(x), best)
+        metrics |= with_intervals(spread, settings=settings, rng=stream(root, "bootstrap", "spread"))
+        curve = {
+            k: with_intervals(
+                {"psnr": psnr(draws[:k].mean(axis=0), as_float(x))},
+                settings=settings,
+                rng=stream(root, "bootstrap", "quality"),
+            )
+            for k in range(1, entry.samples + 1)
+        }
+        metrics["psnr_of_mean_of"] = {f"{k:02d}": figures["psnr"] for k, figures in curve.items()}
+        write_json(folder / "metrics.json", metrics)
+        print(f"stochastic {name}  {describe(metrics)}", file=sys.stderr)
+        write_csv(folder / "classification.csv", reports)
+        digits = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
+        shown = {
+            "original": as_float(x[digits]),
+            "corrupted": same_size(as_float(x_tilde[digits]), as_float(x[digits])),
+        }
+        several = {f"sample {k + 1}": draws[k, digits] for k in range(min(5, entry.samples))}
+        pictures = {**shown, **several, f"mean of {entry.samples}": mean[digits], "least squares": best[digits]}
+        np.savez(folder / "samples.npz", **shown, restored=draws[0, digits])  # type: ignore[arg-type]
+        save(image_grid(pictures, f"stochastic: {name}"), folder / "grid.png")
+        save(mean_of_samples(curve, metrics["reference"]), folder / "mean.png")
+        record.metrics(metrics)
+        for path in (folder / "classification.csv", trained / "history.csv"):
+            record.artifact(path)
+        for path in (folder / "grid.png", folder / "mean.png"):
+            record.artifact(path, "figures")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""Train an overcomplete one-layer autoencoder of natural patches, and look at its filters."""
+
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dae.compute import configure, mean_loss
+from dae.data.datasets import load_patches
+from dae.evaluation.metrics import with_intervals
+from dae.files import read_json, replacing, write_csv, write_json
+from dae.models.patches import PatchAutoencoder, orientation_selectivity
+from dae.params import Evaluation, Filters, read
+from dae.plots import filter_grid, save
+from dae.seeding import stream, torch_stream
+from dae.tracking import run as track
+from dae.training.batches import corrupted, fresh, in_order
+from dae.training.loop import Checkpoint, fit
+from dae.training.losses import mse
+from stages.common import PARAMS, compute, run, seed
+from stages.publish import CHECKPOINTS, fingerprint
+
+ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented
+
+
+def main(name: str, patches: Path, output: Path) -> None:
+    """Train the entry NAME of `filters` on the patches PATCHES; noise is drawn anew for every batch."""
+    entry, settings = read(PARAMS, f"filters.{name}", Filters), read(PARAMS, "evaluation", Evaluation)
+    machine = compute().model_copy(update={"threads": 1})  # so small a network waits for further ones
+    root, device = seed(), configure(machine)
+    params = {
+        **entry.model_dump(),
+        **read_json(patches / "params.json"),
+        "seed": root,
+        "compute": machine.model_dump(),
+        "evaluation": settings.model_dump(),
+    }
+    paths = [patches / "train.npy", patches / "validation.npy"]
+    x, x_val = (torch.from_numpy(load_patches(path)).to(device) for path in paths)
+    with torch_stream(root, "weights", "filters"):
+        model = PatchAutoencoder(x.shape[1], entry.hidden).to(device)
+    noise = entry.corruption.kind, entry.corruption.arguments
+    stream_of = partial(stream, root, "filters")  # the same for all entries
+    noisy = corrupted(x_val, *noise, stream_of("validation"))
+    checkpoints = CHECKPOINTS / "filters" / name
+    with track("filters", name, params) as record, replacing(output) as folder:
+        for path in paths:
+            record.input(path, path.stem)
+        result = fit(
+            model,
+            mse,
+            fresh(x, *noise, size=entry.batch_size, stream_of=stream_of),
+            lambda net: {"validation_loss": mean_loss(net, mse, in_order(noisy, x_val))},
+            count=len(x),
+            settings=entry,
+            seed=root,
+            name=f"filters {name}",
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, paths)),
+            on_epoch=record.epoch,
+        )
+        weights = model.weight.detach().cpu().numpy()
+        selectivity = orientation_selectivity(weights)
+        values = {"selectivity": selectivity, "oriented": selectivity >= ORIENTED}
+        metrics = with_intervals(values, settings=settings, rng=stream(root, "bootstrap", "filters"))
+        metrics["best_validation_loss"] = result.best_value
+        print(f"filters {name}  orientation selectivity {metrics['selectivity']:.2f}", file=sys.stderr)
+        np.save(folder / "weights.npy", weights)
+        write_csv(folder / "history.csv", result.history)
+        write_json(folder / "metrics.json", metrics)
+        save(filter_grid(weights), folder / "filters.png")
+        record.metrics(metrics)
+        record.artifact(folder / "history.csv")
+        record.artifact(folder / "filters.png", "figures")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(main)

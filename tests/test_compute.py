@@ -1,0 +1,75 @@
+"""Running a network without training it, and where PyTorch computes."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dae.compute import configure, error_rate, evaluating, mean_loss, penalised
+from dae.params import Compute
+from dae.training.losses import mse
+from tests.conftest import TOLERANCES
+from tests.fitting import StopError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def fails_while_evaluating(model: nn.Module) -> None:
+    with evaluating(model):
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        raise StopError
+
+
+def test_evaluating_restores_the_mode() -> None:
+    model = nn.Sequential(nn.Dropout(0.5))
+    for mode in (True, False):
+        model.train(mode)
+        with pytest.raises(StopError):
+            fails_while_evaluating(model)
+        assert model.training is mode
+        assert torch.is_grad_enabled()
+
+
+def test_mean_loss_counts_every_example_once() -> None:
+    x, target = torch.rand(10, 4), torch.rand(10, 4)
+    expected = float(((x - target) ** 2).mean())
+    for size in (1, 3, 10):
+        batches = zip(x.split(size), target.split(size), strict=True)
+        assert mean_loss(nn.Identity(), mse, batches) == pytest.approx(expected, rel=TOLERANCES["network"])
+
+
+class Penalised(nn.Module):
+    """Twice the input; the penalty is the largest input of the last batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.penalty = x.max()
+        return 2 * x
+
+
+def test_a_network_adds_its_penalty_to_the_loss() -> None:
+    x, target, model = torch.rand(10, 4), torch.rand(10, 4), Penalised()
+    batches = list(zip(x.split(4), target.split(4), strict=True))
+    expected = sum(float(mse(2 * a, b) + a.max()) * len(a) for a, b in batches) / 10
+    assert mean_loss(model, mse, batches) == pytest.approx(expected, rel=TOLERANCES["network"])
+    assert float(penalised(mse, model)(x, x)) == float(x[8:].max())  # of the last forward pass
+    assert float(penalised(mse, nn.Identity())(x, x)) == 0
+
+
+def test_error_rate() -> None:
+    scores = torch.eye(10)[[0, 1, 2, 3, 4, 5, 6, 7]]
+    labels = torch.tensor([0, 1, 2, 3, 4, 5, 9, 9])
+    batches: list[tuple[Tensor, Tensor]] = list(zip(scores.split(3), labels.split(3), strict=True))
+    assert error_rate(nn.Identity(), batches) == 25.0
+
+
+def test_configure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = torch.get_num_threads()
+    try:
+        assert configure(Compute(device="auto", threads=2)).type == "cpu"
+        assert torch.get_num_threads() == 2
+        assert configure(Compute(device="cpu", threads=1)).type == "cpu"
+        with pytest.raises(ValueError, match=r"compute\.device: "):
+            configure(Compute(device="cuda", threads=1))
+    finally:
+        torch.set_num_threads(before)

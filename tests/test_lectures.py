@@ -1,0 +1,64 @@
+"""The table of the lectures: its entries exist, it takes its numbers from the results."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from dae.lectures import SYSTEMS, System, markdown
+from dae.summary import interval
+from stages.gpu import EXTRA, add
+from stages.plot import SECTIONS, _entries
+from stages.quick import ROOT
+
+PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
+ENTRIES = _entries({section: list(PARAMS[section]) for section in SECTIONS})
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: f"{system.entry}-{system.what.strip()}")
+def test_every_system_is_an_entry(system: System) -> None:
+    assert system.entry in ENTRIES
+
+
+def test_every_lecture_is_there() -> None:
+    assert {number for system in SYSTEMS for number in system.lecture.split(", ")} == {
+        "000",
+        "001",
+        "002",
+        "003",
+        "004",
+    }
+
+
+def test_figures_of_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    shown = [part.partition(")")[0] for part in text.split("](")[1:]]
+    files = [name for name in shown if not name.startswith(("http", "#"))]
+    assert files
+    assert not [name for name in files if not (ROOT / name).exists()]
+
+
+def test_rows_of_entries_alone_and_numbers_from_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "evaluate" / "clean" / "gaussian_conv"
+    folder.mkdir(parents=True)
+    figures = {"psnr": 20.456, "psnr_low": 20.4, "psnr_high": 20.5, "accuracy_restored": 0.97, "sharpness": None}
+    (folder / "metrics.json").write_text(json.dumps(figures))
+    lines = markdown(tmp_path, {"clean.gaussian_conv"}).splitlines()
+    assert len(lines) == 2 + sum(system.entry == "clean.gaussian_conv" for system in SYSTEMS)
+    assert all("PSNR, dB 20.46 [20.40, 20.50]; read by M, % 97.00" in line for line in lines[2:])
+
+
+def test_an_interval_in_brackets() -> None:
+    row = {"a": 0.5, "a_low": 0.25, "a_high": 0.75}
+    assert interval(row, "a", 1) == "0.5 [0.2, 0.8]"
+
+
+def test_entries_for_a_gpu_are_added_beside_the_others() -> None:
+    params = {section: dict(PARAMS[section]) for section in ("clean", "noise2noise", "upscaler")}
+    extra = YAML(typ="safe").load(EXTRA)
+    add(params, extra)
+    for section, entries in extra.items():
+        if section != "defaults":
+            assert set(params[section]) == set(PARAMS[section]) | set(entries)
+            assert not set(PARAMS[section]) & set(entries)

@@ -1,0 +1,188 @@
+"""A training that was stopped goes on, and ends with the same bits as one that was not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dae.compute import to_float
+from dae.training.batches import Batch, frozen
+from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
+from dae.training.losses import build
+from tests.conftest import blobs
+from tests.fitting import NOISY, PAIRS, STREAM, N, StopError, bits, dropping, network, run, stop_after
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path, schedule: str, optimizer: str, k: int) -> None:
+    settings = {"epochs": 2 * k, "schedule": schedule, "optimizer": optimizer, "weight_decay": 1e-4}
+    whole, resumed = network(), network()
+    expected = run(whole, settings=settings)
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with pytest.raises(StopError):
+        run(network(), settings=settings, checkpoint=checkpoint, on_epoch=stop_after(k))
+    seen: list[tuple[int, bool]] = []  # epoch, and whether it was trained now or is told again
+    result = run(
+        resumed,
+        settings=settings,
+        checkpoint=checkpoint,
+        on_epoch=lambda row, seconds: seen.append((row["epoch"], seconds > 0)),
+    )
+    assert seen == [(epoch, epoch > k) for epoch in range(1, 2 * k + 1)]
+    assert bits(resumed) == bits(whole)
+    assert result.history == expected.history
+    assert (result.best_epoch, result.best_value) == (expected.best_epoch, expected.best_value)
+
+
+def test_a_resumed_training_of_a_network_that_draws(tmp_path: Path) -> None:
+    settings = {"epochs": 4}
+    whole, resumed = dropping(), dropping()
+    expected = run(whole, settings=settings)
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with pytest.raises(StopError):
+        run(dropping(), settings=settings, checkpoint=checkpoint, on_epoch=stop_after(2))
+    torch.rand(5)
+    assert run(resumed, settings=settings, checkpoint=checkpoint).history == expected.history
+    assert bits(resumed) == bits(whole)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [("l0", {}), ("adversarial", {"weight": 1.0, "learning_rate": 0.01, "channels": [4]})]
+)
+def test_a_resumed_training_with_a_loss_that_changes(tmp_path: Path, kind: str, arguments: dict[str, Any]) -> None:
+    """L0 by the share of the training that is done, the adversarial one by its discriminator and its optimiser."""
+    clean = torch.from_numpy(blobs(N))
+    noisy = to_float(clean) + torch.rand(2, *clean.shape, generator=torch.Generator().manual_seed(0))
+    batches = frozen(noisy, clean, size=16, stream_of=STREAM)
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+
+    def trained(**options: Any) -> tuple[object, ...]:
+        model, loss = network(), build(kind, arguments, seed=0)
+        assert isinstance(loss, nn.Module)
+        history = run(model, loss=loss, batches=batches, settings={"epochs": 4}, **options).history
+        weights = {name: value for name, value in loss.state_dict().items() if isinstance(value, Tensor)}
+        return bits(model), history, {name: value.numpy().tobytes() for name, value in weights.items()}
+
+    with pytest.raises(StopError):
+        trained(checkpoint=checkpoint, on_epoch=stop_after(2))
+    assert trained(checkpoint=checkpoint) == trained()
+
+
+def test_snapshots_before_the_stop_are_kept(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    options: dict[str, Any] = {"settings": {"epochs": 4}, "snapshot": lambda model: model(to_float(NOISY[0, :3]))}
+    expected = run(network(), **options).snapshots
+    with pytest.raises(StopError):
+        run(network(), checkpoint=checkpoint, on_epoch=stop_after(2), **options)
+    found = run(network(), checkpoint=checkpoint, **options).snapshots
+    assert len(found) == 4
+    assert [part.numpy().tobytes() for part in found] == [part.numpy().tobytes() for part in expected]
+
+
+def test_a_training_that_stops_within_an_epoch_repeats_that_epoch(tmp_path: Path) -> None:
+    def breaks(epoch: int) -> Iterator[Batch]:
+        for index, pair in enumerate(PAIRS(epoch)):
+            if (epoch, index) == (2, 1):
+                raise StopError
+            yield pair
+
+    settings = {"epochs": 4, "schedule": "one_cycle"}
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with pytest.raises(StopError):
+        run(network(), batches=breaks, settings=settings, checkpoint=checkpoint)
+    resumed, whole = network(), network()
+    assert run(resumed, settings=settings, checkpoint=checkpoint).history == run(whole, settings=settings).history
+    assert bits(resumed) == bits(whole)
+
+
+def test_a_best_epoch_before_the_stop_is_remembered(tmp_path: Path) -> None:
+    """Validation values 3, 1 | 2, 4: the second epoch is the best, and it was before the stop."""
+    model, states = network(), []
+    values = [3.0, 1.0, 2.0, 4.0]
+
+    def figures(model: nn.Module) -> dict[str, float]:
+        states.append(bits(model))
+        return {"value": values[len(states) - 1]}
+
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    options: dict[str, Any] = {"validate": figures, "settings": {"epochs": 4}, "checkpoint": checkpoint}
+    with pytest.raises(StopError):
+        run(network(), on_epoch=stop_after(2), **options)
+    result = run(model, **options)
+    assert (result.best_epoch, result.best_value) == (2, 1.0)
+    assert bits(model) == states[1]
+
+
+def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    first, second = network(), network()
+    expected = run(first, checkpoint=checkpoint)
+
+    def none(epoch: int) -> Iterator[Batch]:
+        raise AssertionError("nothing is left to train")
+
+    assert run(second, checkpoint=checkpoint, batches=none).history == expected.history
+    assert bits(second) == bits(first)
+
+
+def test_a_checkpoint_of_another_making_is_not_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    with pytest.raises(StopError):
+        run(network(), settings={"learning_rate": 0.5}, checkpoint=Checkpoint(path, "other"), on_epoch=stop_after(1))
+    model, expected = network(), network()
+    assert run(model, checkpoint=Checkpoint(path, "same")).history == run(expected).history
+    assert bits(model) == bits(expected)
+
+
+def spoiled(content: bytes, how: str) -> bytes:
+    middle = len(content) // 2
+    return {
+        "empty": b"",
+        "text": b"no checkpoint",
+        "first bytes": content[:10],
+        "half": content[:middle],
+        "nearly whole": content[:-5],
+        "zeros in the middle": content[:middle] + bytes(2000) + content[middle + 2000 :],
+        "other pickle": b"\x80\x02cos\nsystem\n.",
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how", ["empty", "text", "first bytes", "half", "nearly whole", "zeros in the middle", "other pickle"]
+)
+def test_a_damaged_checkpoint_is_reported_and_skipped(
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with pytest.raises(StopError):
+        run(network(), checkpoint=checkpoint, on_epoch=stop_after(1))
+    checkpoint.path.write_bytes(spoiled(checkpoint.path.read_bytes(), how))
+    capsys.readouterr()
+    model, expected = network(), network()
+    result = run(model, checkpoint=checkpoint)
+    lines = [line for line in capsys.readouterr().err.splitlines() if str(checkpoint.path) in line]
+    assert len(lines) == 1
+    assert "damaged" in lines[0]
+    assert result.history == run(expected).history
+    assert bits(model) == bits(expected)
+
+
+@pytest.mark.parametrize("content", [["a", "list"], {"fingerprint": "same"}])
+def test_a_checkpoint_of_another_form_is_skipped(tmp_path: Path, content: Any) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    torch.save(content, checkpoint.path)
+    model, expected = network(), network()
+    assert run(model, checkpoint=checkpoint).history == run(expected).history
+    assert bits(model) == bits(expected)
+
+
+def test_checkpoints_leave_no_other_file(tmp_path: Path) -> None:
+    run(network(), checkpoint=Checkpoint(tmp_path / "new" / "state.pt", "same"))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["state.pt"]
