@@ -69,7 +69,7 @@ def main(name: str, output: Path) -> None:
         record.history({name: result.history})
         for figure in ("field.png", "mean.png"):
             record.artifact(folder / figure, "figures")
-    record.model(model, x[:2])
+        record.model(model, x[:2])
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
