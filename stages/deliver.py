@@ -1,6 +1,6 @@
 """Send the MLflow runs that were kept on disk while the store was away."""
 
-from dae.tracking import deliver_all
+from dae.courier import deliver_all
 from stages.common import run
 
 

@@ -11,8 +11,17 @@ from dae import models
 from dae.compute import configure
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
-from dae.evaluation.filters import INTERPOLATIONS, clipped, enlarge, same_size
-from dae.evaluation.restoration import apply, describe, gains, other_scales, require_gain, restoration_metrics
+from dae.evaluation.filters import INTERPOLATIONS, clipped, enlarge
+from dae.evaluation.restoration import (
+    apply,
+    describe,
+    gains,
+    one_of_each,
+    other_scales,
+    require_gain,
+    restoration_metrics,
+    shown,
+)
 from dae.files import load_table, read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, read
 from dae.plots import image_grid, save
@@ -52,12 +61,8 @@ def main(
         write_json(folder / "metrics.json", metrics)
         print(f"{section} {name}  {describe(metrics)}", file=sys.stderr)
         write_csv(folder / "classification.csv", reports)
-        digits = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
-        pictures = {
-            "original": as_float(x[digits]),
-            "corrupted": same_size(as_float(x_tilde[digits]), as_float(x[digits])),
-            "restored": clipped(restored[digits]),
-        }
+        digits = one_of_each(labels)
+        pictures = {**shown(x[digits], x_tilde[digits]), "restored": clipped(restored[digits])}
         if x_tilde.shape[1:] != x.shape[1:]:
             small = as_float(x_tilde[digits])
             pictures |= {mode: enlarge(small, mode, x.shape[-1]) for mode in INTERPOLATIONS}

@@ -10,9 +10,9 @@ from dae import models
 from dae.compute import configure
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
-from dae.evaluation.filters import clipped, same_size
+from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import psnr, with_intervals
-from dae.evaluation.restoration import apply, describe, gains, restoration_metrics
+from dae.evaluation.restoration import apply, describe, gains, one_of_each, restoration_metrics, shown
 from dae.evaluation.sampling import restore, spread_values
 from dae.files import load_table, read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, Stochastic, read
@@ -63,14 +63,11 @@ def main(
         write_json(folder / "metrics.json", metrics)
         print(f"stochastic {name}  {describe(metrics)}", file=sys.stderr)
         write_csv(folder / "classification.csv", reports)
-        digits = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
-        shown = {
-            "original": as_float(x[digits]),
-            "corrupted": same_size(as_float(x_tilde[digits]), as_float(x[digits])),
-        }
+        digits = one_of_each(labels)
+        first_rows = shown(x[digits], x_tilde[digits])
         several = {f"sample {k + 1}": draws[k, digits] for k in range(min(5, entry.samples))}
-        pictures = {**shown, **several, f"mean of {entry.samples}": mean[digits], "least squares": best[digits]}
-        np.savez(folder / "samples.npz", **shown, restored=draws[0, digits])  # type: ignore[arg-type]
+        pictures = {**first_rows, **several, f"mean of {entry.samples}": mean[digits], "least squares": best[digits]}
+        np.savez(folder / "samples.npz", **first_rows, restored=draws[0, digits])  # type: ignore[arg-type]
         save(image_grid(pictures, f"stochastic: {name}"), folder / "grid.png")
         save(mean_of_samples(curve, metrics["reference"]), folder / "mean.png")
         record.metrics(metrics)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dae.compute import configure, mean_loss
+from dae.compute import configure
 from dae.data.datasets import load_patches
 from dae.evaluation.metrics import with_intervals
 from dae.files import read_json, replacing, write_csv, write_json
@@ -17,8 +17,8 @@ from dae.params import Evaluation, Filters, read
 from dae.plots import filter_grid, save
 from dae.seeding import stream, torch_stream
 from dae.tracking import run as track
-from dae.training.batches import corrupted, fresh, in_order
-from dae.training.loop import Checkpoint, fit
+from dae.training.denoising import fit_denoiser
+from dae.training.loop import Checkpoint
 from dae.training.losses import mse
 from stages.common import PARAMS, compute, run, seed
 from stages.publish import CHECKPOINTS, fingerprint
@@ -42,19 +42,17 @@ def main(name: str, patches: Path, output: Path) -> None:
     x, x_val = (torch.from_numpy(load_patches(path)).to(device) for path in paths)
     with torch_stream(root, "weights", "filters"):
         model = PatchAutoencoder(x.shape[1], entry.hidden).to(device)
-    noise = entry.corruption.kind, entry.corruption.arguments
-    stream_of = partial(stream, root, "filters")  # the same for all entries
-    noisy = corrupted(x_val, *noise, stream_of("validation"))
     checkpoints = CHECKPOINTS / "filters" / name
     with track("filters", name, params) as record, replacing(output) as folder:
         for path in paths:
             record.input(path, path.stem)
-        result = fit(
+        result = fit_denoiser(
             model,
             mse,
-            fresh(x, *noise, size=entry.batch_size, stream_of=stream_of),
-            lambda net: {"validation_loss": mean_loss(net, mse, in_order(noisy, x_val))},
-            count=len(x),
+            x,
+            x_val,
+            corruption=entry.corruption,
+            stream_of=partial(stream, root, "filters"),  # the same for all entries
             settings=entry,
             seed=root,
             name=f"filters {name}",

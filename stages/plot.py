@@ -5,26 +5,24 @@ from typing import Any
 
 from dae import lectures, models
 from dae.files import load_table, replacing, replacing_file, write_csv
-from dae.params import RESTORING, Members, Name, read
+from dae.params import RESTORING, Members, check
 from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, save
 from dae.summary import COLUMNS, Row, gather, history, markdown
 from dae.tracking import run as track
 from stages.common import PARAMS, run
 
-TRAINED = ("classifiers", *RESTORING, "stacked", "svm")
-SECTIONS = (*TRAINED, "latent", "posterior", "ablations", "toy", "filters")
 Images = dict[str, Any]
 
 
 def main(results: Path, output: Path) -> None:
     """Write RESULTS/summary.{csv,md}, RESULTS/lectures.md and the figures in OUTPUT, for the items of params.yaml."""
-    items = {section: list(read(PARAMS, section, dict[Name, dict[str, Any]])) for section in SECTIONS}
-    groups = read(PARAMS, "comparisons", dict[Name, Members])
+    params = check(PARAMS)
+    items = [f"{section}.{name}" for section, name, _ in params.entries()]
     rows = gather(results, items)
-    texts = {"summary": markdown(rows), "lectures": lectures.markdown(results, _entries(items))}
-    with track("plot", None, {f"{section}_items": ", ".join(names) for section, names in items.items()}) as record:
+    texts = {"summary": markdown(rows), "lectures": lectures.markdown(results, items)}
+    with track("plot", None, {"items": ", ".join(items)}) as record:
         with replacing(output) as folder:
-            for name, figure in _figures(results, rows, groups).items():
+            for name, figure in _figures(results, rows, params.comparisons).items():
                 save(figure, folder / f"{name}.png")
                 record.artifact(folder / f"{name}.png", "figures")
         with replacing_file(results / "summary.csv") as path:
@@ -34,12 +32,6 @@ def main(results: Path, output: Path) -> None:
                 path.write_text(text, encoding="utf-8")
         for name in ("summary.csv", "summary.md", "lectures.md"):
             record.artifact(results / name)
-
-
-def _entries(items: dict[str, list[str]]) -> set[str]:
-    """section.name of every item, the section as the folders in results are called."""
-    folders = {"classifiers": "classifier"}
-    return {f"{folders.get(section, section)}.{name}" for section, names in items.items() for name in names}
 
 
 def _figures(results: Path, rows: list[Row], groups: dict[str, Members]) -> dict[str, Any]:

@@ -65,9 +65,7 @@ def main(name: str, clean: Path, output: Path) -> None:
             write_json(folder / "metrics.json", metrics)
             record.metrics(metrics)
             record.artifact(folder / "history.csv")
-            record.filters(models.first_layer(stack))
-            record.history({f"layer {k}": result.history for k, result in enumerate(results) if result.history})
-        record.model(stack, x_val[:2].cpu().numpy())
+        record.model(output / "model", x_val[:2].cpu().numpy())
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

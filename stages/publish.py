@@ -44,7 +44,7 @@ def publish(
     checkpoints: Path,
     snapshots: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write a trained network with its history and figures to OUTPUT, log them, and drop the checkpoints.
+    """Write a trained network with its history to OUTPUT, log them, and drop the checkpoints.
 
     `card`: kind and arguments of the network; `result`: its Fit; `example`: a batch of inputs, float32; `snapshots`:
     named arrays for snapshots.npz.
@@ -63,6 +63,5 @@ def publish(
         write_json(folder / "metrics.json", metrics)
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
-        record.history({output.name: result.history})
-    record.model(model, example)
+    record.model(output / "model", example)
     shutil.rmtree(checkpoints, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dae.params import OF_SAME_NAME, RESTORING, named
+from dae.params import needed
 from stages.common import PARAMS, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,13 +68,7 @@ def reduce(params: Any, kept: Mapping[str, Sequence[str]]) -> None:
         if name in names[section]:
             continue
         names[section].add(name)
-        entry = params[section][name]
-        fields = named(section).items()
-        waiting += [(target, entry[field]) for field, target in fields if isinstance(entry.get(field), str)]
-        if section in OF_SAME_NAME:
-            waiting.append((OF_SAME_NAME[section], name))
-        if section in RESTORING:
-            waiting.append(("classifiers", entry["dataset"]))  # its judge
+        waiting += [(where, other) for _, where, other in needed(section, name, params[section][name])]
     for section, wanted in names.items():
         if section != "defaults":
             params[section] = {name: entry for name, entry in params[section].items() if name in wanted}

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.choices import choose
-from dae.compute import configure, mean_loss
-from dae.data.corruptions import CORRUPTIONS, gaussian
+from dae.compute import configure
+from dae.data.corruptions import gaussian
 from dae.data.points import MIDWAY, POINT_SETS, Points
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.posterior import near_pairs, posterior_mean, squared_distances
 from dae.evaluation.restoration import apply
 from dae.files import replacing, write_csv, write_json
-from dae.params import Evaluation, Toy, read
+from dae.params import CorruptionChoice, Evaluation, Toy, read
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples
 from dae.seeding import stream
 from dae.tracking import run as track
-from dae.training.batches import StreamOf, fresh, in_order
-from dae.training.loop import Checkpoint, Fit, fit
+from dae.training.batches import StreamOf
+from dae.training.denoising import fit_denoiser
+from dae.training.loop import Checkpoint, Fit
 from dae.training.losses import mse
 from stages.common import PARAMS, compute, run, seed
 from stages.publish import CHECKPOINTS, fingerprint
@@ -66,25 +66,22 @@ def main(name: str, output: Path) -> None:
         print(f"toy {name}  {_describe(metrics)}", file=sys.stderr)
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
-        record.history({name: result.history})
         for figure in ("field.png", "mean.png"):
             record.artifact(folder / figure, "figures")
-        record.model(model, x[:2])
+        record.model(folder / "model", x[:2])
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _train(model: nn.Module, x: Points, entry: Toy, stream_of: StreamOf, **options: Any) -> Fit:
     """An epoch has every point `repeats` times, its noise always new; validation is one other draw of the noise."""
-    device = next(model.parameters()).device
-    clean = torch.from_numpy(x).to(device)
-    arguments = choose(CORRUPTIONS, "gaussian", {"sigma": entry.sigma})
-    noisy = torch.from_numpy(gaussian(x, rng=stream_of("validation"), sigma=entry.sigma)).to(device)
-    return fit(
+    clean = torch.from_numpy(x).to(next(model.parameters()).device)
+    return fit_denoiser(
         model,
         mse,
-        fresh(clean.repeat(entry.repeats, 1), "gaussian", arguments, size=entry.batch_size, stream_of=stream_of),
-        lambda net: {"validation_loss": mean_loss(net, mse, in_order(noisy, clean))},
-        count=len(x) * entry.repeats,
+        clean.repeat(entry.repeats, 1),
+        clean,
+        corruption=CorruptionChoice.model_validate({"kind": "gaussian", "sigma": entry.sigma}),
+        stream_of=stream_of,
         settings=entry,
         **options,
     )

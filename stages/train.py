@@ -100,7 +100,7 @@ def _loss(where: str, entry: Restoration, root: int, features: Path | None) -> L
 
 def _snapshots(result: Fit, x_tilde: Tensor, target: Tensor) -> dict[str, NDArray[Any]]:
     """The same images after every epoch, float16: restored (epochs, N, C, H, W); corrupted and target (N, C, H, W)."""
-    if not result.snapshots:  # the network of a flow gives velocities, not images
+    if not result.snapshots:  # the network of a flow sees more than an image
         return {}
     images = {"target": target, "corrupted": x_tilde, "restored": torch.stack(result.snapshots)}
     return {name: value.half().cpu().numpy() for name, value in images.items()}

@@ -7,13 +7,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from dae.lectures import SYSTEMS, System, markdown
+from dae.params import check
 from dae.summary import interval
 from stages.gpu import EXTRA, add
-from stages.plot import SECTIONS, _entries
 from stages.quick import ROOT
 
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
-ENTRIES = _entries({section: list(PARAMS[section]) for section in SECTIONS})
+ENTRIES = {f"{section}.{name}" for section, name, _ in check(ROOT / "params.yaml").entries()}
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: f"{system.entry}-{system.what.strip()}")

@@ -132,6 +132,12 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("    reference: first\n", "", ["stochastic.drawn.reference: missing"]),
     ("activation: relu", "activation: tanh", ["stacked.fourth.activation: ", "'sigmoid'", "found 'tanh'"]),
     ("layers: denoising", "layers: dbn", ["stacked.fourth.layers: ", "'rbm'", "found 'dbn'"]),
+    ("layers: denoising", "layers: rbm", ["stacked.fourth: ", "activation: layers rbm need sigmoid", "found 'relu'"]),
+    (
+        "activation: relu\n    layers: denoising",
+        "activation: sigmoid\n    layers: rbm",
+        ["stacked.fourth: ", "corruption: a Boltzmann machine has none", "{kind: masking, level: 0.0}"],
+    ),
     ("c: [1.0, 10.0]", "c: []", ["svm.kernel.c: "]),
     ("c: [1.0, 10.0]", "c: [1.0, 0.0]", ["svm.kernel.c.1: ", "found 0.0"]),
     ("gamma: [0.02]", "gamma: 0.02", ["svm.kernel.gamma: ", "list", "found 0.02"]),
@@ -202,19 +208,19 @@ def test_what_is_no_such_file(path: Path, content: str | bytes, fragments: list[
 
 
 NAMES: list[tuple[str, str, str, str]] = [  # section.entry, its field, what it says, what there is
-    ("corruptions.gaussian", "dataset", "digits", "digits"),
-    ("classifiers.digits", "dataset", "digits", "digits"),
-    ("clean.first", "dataset", "digits", "digits"),
-    ("clean.first", "corruption", "gaussian", "gaussian, downsample"),
-    ("perceptual.seen", "features", "digits", "digits"),
-    ("noise2noise.second", "corruption", "gaussian", "gaussian, downsample"),
-    ("upscaler.third", "corruption", "downsample", "gaussian, downsample"),
-    ("stochastic.drawn", "reference", "first", "first"),
-    ("stacked.fourth", "dataset", "digits", "digits"),
-    ("svm.kernel", "dataset", "digits", "digits"),
-    ("latent.first", "corruption", "gaussian", "gaussian, downsample"),
-    ("posterior.many", "denoiser", "first", "first"),
-    ("ablations.second", "reference", "second", "second"),
+    ("corruptions.gaussian", "dataset", "digits", "datasets (digits)"),
+    ("classifiers.digits", "dataset", "digits", "datasets (digits)"),
+    ("clean.first", "dataset", "digits", "datasets (digits)"),
+    ("clean.first", "corruption", "gaussian", "corruptions (gaussian, downsample)"),
+    ("perceptual.seen", "features", "digits", "classifiers (digits)"),
+    ("noise2noise.second", "corruption", "gaussian", "corruptions (gaussian, downsample)"),
+    ("upscaler.third", "corruption", "downsample", "corruptions (gaussian, downsample)"),
+    ("stochastic.drawn", "reference", "first", "clean (first)"),
+    ("stacked.fourth", "dataset", "digits", "datasets (digits)"),
+    ("svm.kernel", "dataset", "digits", "datasets (digits)"),
+    ("latent.first", "corruption", "gaussian", "corruptions (gaussian, downsample)"),
+    ("posterior.many", "denoiser", "first", "clean (first)"),
+    ("ablations.second", "reference", "second", "noise2noise (second)"),
 ]
 
 

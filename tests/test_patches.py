@@ -165,7 +165,8 @@ def test_what_has_no_orientation() -> None:
     r, c = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     blob = np.exp(-(r**2 + c**2) / 4).ravel()
     crossed = (waves(3, 0) + waves(0, 3))[0]
-    filters = np.stack([blob, crossed, np.full(SIDE * SIDE, 2.0), np.zeros(SIDE * SIDE)])
+    pixel = np.eye(SIDE * SIDE)[5]
+    filters = np.stack([blob, crossed, pixel, np.full(SIDE * SIDE, 2.0), np.zeros(SIDE * SIDE)])
     np.testing.assert_allclose(orientation_selectivity(filters), 0, atol=TOLERANCES["float64"])
 
 

@@ -14,7 +14,7 @@ from dae.compute import to_float
 from dae.models import StackedEncoder, build
 from dae.params import CorruptionChoice
 from dae.seeding import stream
-from dae.training import pretraining
+from dae.training import denoising, pretraining
 from dae.training.batches import Batches
 from dae.training.loop import Checkpoint, Fit
 from dae.training.pretraining import DenoisingLayer, pretrain
@@ -80,7 +80,7 @@ def up(stack: StackedEncoder, x: Tensor, layers: int) -> Tensor:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Batches]]:
     """What each layer is trained on: its clean input, and the batches made of it."""
-    fresh_pairs, frozen_pairs = (vars(pretraining)[name] for name in ("fresh", "frozen"))
+    fresh_pairs, frozen_pairs = vars(denoising)["fresh"], vars(pretraining)["frozen"]
     seen: list[tuple[Tensor, Batches]] = []
 
     def fresh(h: Tensor, *arguments: Any, **options: Any) -> Batches:
@@ -91,7 +91,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Batches]]:
         seen.append((h, frozen_pairs(draws, h, **options)))
         return seen[-1][1]
 
-    monkeypatch.setattr(pretraining, "fresh", fresh)
+    monkeypatch.setattr(denoising, "fresh", fresh)
     monkeypatch.setattr(pretraining, "frozen", frozen)
     return seen
 
@@ -249,20 +249,6 @@ def test_what_is_in_0_1_is_judged_by_cross_entropy_and_rectified_codes_by_square
         squares = k > 0 and kind == "sdae"
         expected = ((output - target) ** 2).mean() if squares else F.binary_cross_entropy(output.sigmoid(), target)
         assert result.history[0]["train_loss"] == pytest.approx(float(expected), rel=TOLERANCES["network"])
-
-
-def test_rbms_need_sigmoids(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="layers: rbm needs activation: sigmoid, found 'relu'"):
-        run(stack_of(12), tmp_path, kind="dbn")
-
-
-@pytest.mark.parametrize("corruption", [{"kind": "masking", "level": 0.25}, {"kind": "gaussian", "sigma": 0.5}])
-def test_rbms_have_no_corruption(tmp_path: Path, corruption: dict[str, Any]) -> None:
-    stack = stack_of(12, kind="dbn")
-    before = bits(stack)
-    with pytest.raises(ValueError, match="corruption: an RBM has none.*level: 0.0.*, found .*" + corruption["kind"]):
-        run(stack, tmp_path, kind="dbn", corruption=CorruptionChoice.model_validate(corruption))
-    assert bits(stack) == before
 
 
 def test_a_stack_is_rectified_unless_its_card_says_otherwise() -> None:

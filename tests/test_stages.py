@@ -138,11 +138,11 @@ TRAIN = ("train", "clean", "gaussian_conv", GAUSSIAN, CLEAN, "results/clean/gaus
 NOISE2NOISE = ("train", "noise2noise", "gaussian_conv", GAUSSIAN, GAUSSIAN, "results/n")
 PERCEPTUAL = ("train", "perceptual", "lambda_1", GAUSSIAN, CLEAN, "results/p", "--features", "results/features/model")
 STOCHASTIC = ("train", "stochastic", "heavy_flow", "data/corrupted/erasure", CLEAN, "results/s")
-CLASSIFY = ("train_classifier", "mnist", CLEAN, "results/classifier/mnist")
+CLASSIFY = ("train_classifier", "mnist", CLEAN, "results/classifiers/mnist")
 CORRUPT = ("corrupt", "gaussian", CLEAN, GAUSSIAN)
 BASELINES = ("baselines", "gaussian", CLEAN, GAUSSIAN, "results/baselines/gaussian")
 EVALUATE = (
-    *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifier/mnist/model"),
+    *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifiers/mnist/model"),
     *(CLEAN, GAUSSIAN, "results/baselines/gaussian", "results/evaluated"),
 )
 

@@ -10,26 +10,18 @@ from dae.params import RESTORING
 from dae.summary import COLUMNS, Row, gather, history, interval, markdown, table
 
 Figures = dict[str, Any]
-ITEMS: dict[str, list[str]] = {  # not in the order of the rows
-    "svm": ["kernel"],
-    "stochastic": ["drawn"],
-    "stacked": ["pretrained", "plain"],
-    "upscaler": [],
-    "noise2noise": ["conv"],
-    "clean": ["unet", "conv"],
-    "perceptual": [],
-    "classifiers": ["digits"],
-}
-ORDER = [
-    ("classifier", "digits"),
-    ("clean", "unet"),
-    ("clean", "conv"),
-    ("noise2noise", "conv"),
-    ("stochastic", "drawn"),
-    ("stacked", "pretrained"),
-    ("stacked", "plain"),
-    ("svm", "kernel"),
+ITEMS = [
+    "classifiers.digits",
+    "clean.unet",
+    "clean.conv",
+    "noise2noise.conv",
+    "stochastic.drawn",
+    "stacked.pretrained",
+    "stacked.plain",
+    "svm.kernel",
 ]
+OTHERS = ["corruptions.gaussian", "latent.conv", "filters.masking"]  # no row of the summary
+ORDER = [tuple(item.split(".")) for item in ITEMS]
 ENDS = ("", "_low", "_high")
 
 
@@ -84,7 +76,7 @@ def results(tmp_path: Path) -> Path:
     plant_denoiser(tmp_path, "clean", "dropped", 30.0)
     plant_denoiser(tmp_path, "noise2noise", "conv", 19.0)
     plant_denoiser(tmp_path, "stochastic", "drawn", 18.0, variance=0.5, mean_of_samples=around("psnr", 21.0))
-    plant_classifier(tmp_path, "classifier", "digits", 1.5, "classifier")
+    plant_classifier(tmp_path, "classifiers", "digits", 1.5, "classifiers")
     plant_classifier(tmp_path, "stacked", "pretrained", 2.5, "finetune")
     plant_classifier(tmp_path, "stacked", "plain", 3.5, "finetune")
     plant(tmp_path / "svm" / "kernel" / "metrics.json", {**around("test_error", 4.5), "c": 10.0, "support_vectors": 77})
@@ -96,19 +88,16 @@ def rows(results: Path) -> dict[tuple[str, str], Row]:
     return {(row["section"], row["name"]): row for row in gather(results, ITEMS)}
 
 
-def test_a_row_for_each_item_in_one_order(results: Path) -> None:
-    """Classifiers, denoisers, stacks, support vector machines; within a section as in params.yaml; no dropped one."""
-    assert [(row["section"], row["name"]) for row in gather(results, ITEMS)] == ORDER
-    backwards = dict(reversed([*ITEMS.items()]))
-    assert gather(results, backwards) == gather(results, ITEMS)
+def test_a_row_for_each_item_in_their_order(results: Path) -> None:
+    assert [(row["section"], row["name"]) for row in gather(results, [*OTHERS, *ITEMS])] == ORDER
+    assert gather(results, reversed(ITEMS)) == gather(results, ITEMS)[::-1]
 
 
-def test_sections_of_denoisers_come_in_their_own_order(results: Path) -> None:
+def test_every_section_of_denoisers_has_rows(results: Path) -> None:
     for section in RESTORING:
         plant_denoiser(results, section, "conv", 20.0)
-    items: dict[str, list[str]] = {section: [] for section in ITEMS}
-    items |= {section: ["conv"] for section in RESTORING}
-    assert [row["section"] for row in gather(results, items)] == list(RESTORING)
+    rows = gather(results, [f"{section}.conv" for section in RESTORING])
+    assert [row["section"] for row in rows] == list(RESTORING)
 
 
 def test_a_denoiser_has_its_own_figures(rows: dict[tuple[str, str], Row]) -> None:
@@ -140,7 +129,7 @@ def test_the_gain_is_over_the_filter_that_was_chosen_on_validation_images(
 
 def test_a_classifier_has_the_kind_of_its_network_and_its_error(rows: dict[tuple[str, str], Row]) -> None:
     for (section, name), error in {
-        ("classifier", "digits"): 1.5,
+        ("classifiers", "digits"): 1.5,
         ("stacked", "pretrained"): 2.5,
         ("stacked", "plain"): 3.5,
     }.items():
@@ -191,8 +180,7 @@ def test_history(tmp_path: Path) -> None:
 
 def test_markdown(results: Path) -> None:
     """Denoisers and classifiers in a table each; accuracies in per cent."""
-    items = {**ITEMS, "clean": ["conv"], "noise2noise": [], "stochastic": [], "stacked": []}
-    assert markdown(gather(results, items)) == (
+    assert markdown(gather(results, ["classifiers.digits", "clean.conv", "svm.kernel"])) == (
         "| denoiser | corruption | input, dB | best filter, dB | PSNR, dB | SSIM | sharpness "
         "| M on corrupted, % | M on restored, % |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -201,7 +189,7 @@ def test_markdown(results: Path) -> None:
         "\n"
         "| classifier | parameters | test error, % |\n"
         "| --- | --- | --- |\n"
-        "| classifier: digits | 56 | 1.50 [0.50, 3.50] |\n"
+        "| classifiers: digits | 56 | 1.50 [0.50, 3.50] |\n"
         "| svm: kernel |  | 4.50 [3.50, 6.50] |\n"
     )
 

@@ -1,16 +1,21 @@
 """Runs reach the store once: at once, later, or from several processes; a stage never fails for the store's sake."""
 
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from dae import tracking
+from dae import courier, tracking
 
 REFUSING = "http://127.0.0.1:9"  # nothing listens there
+SCRIPT = "from dae import tracking\nwith tracking.run('stage', None, {}) as record: record.metrics({'m': 1})\n"
 
 
 @pytest.fixture
@@ -21,10 +26,21 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 def runs(root: Path) -> list[Any]:
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def waiting(root: Path) -> list[Path]:
+    return list((root / ".mlflow_outbox").glob("*/"))
 
 
 def a_stage(root: Path) -> None:
@@ -46,7 +62,13 @@ def test_a_run_is_complete_and_its_journal_gone(root: Path) -> None:
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 0.5), (2, 0.25)]
     assert [file.path for file in client.list_artifacts(run.info.run_id, "notes")] == ["notes/note.txt"]
     assert run.inputs.dataset_inputs[0].dataset.digest == "1cb251ec0d568de6a929b520c4aed8d1"  # md5 of "text"
-    assert not list((root / ".mlflow_outbox").iterdir())
+    assert not waiting(root)
+
+
+def test_a_stage_loads_no_mlflow(root: Path) -> None:
+    script = SCRIPT + "import sys\nassert 'mlflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True)
+    assert len(runs(root)) == 1
 
 
 def test_a_store_that_is_away_costs_one_warning_and_nothing_is_lost(
@@ -55,27 +77,51 @@ def test_a_store_that_is_away_costs_one_warning_and_nothing_is_lost(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSING)
     a_stage(root)
     assert capsys.readouterr().err.count("warning: MLflow") == 1
-    assert len(list((root / ".mlflow_outbox").iterdir())) == 1
-    assert tracking.deliver_all() == (0, 1)
+    assert len(waiting(root)) == 1
+    assert courier.deliver_all() == (0, 1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking.deliver_all() == (1, 0)
-    assert tracking.deliver_all() == (0, 0)
+    assert courier.deliver_all() == (1, 0)
+    assert courier.deliver_all() == (0, 0)
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["loss"] == 0.25
 
 
-def test_a_store_that_goes_away_in_the_middle_gets_no_double(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tracking.run("stage", None, {"a": 1}) as record:
-        record.epoch({"epoch": 1, "loss": 0.5}, 0.1)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSING)
-        record.epoch({"epoch": 2, "loss": 0.25}, 0.1)
-        monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert len(runs(root)) == 1
-    assert tracking.deliver_all() == (1, 0)
+def test_a_server_that_hangs_costs_thirty_seconds_at_most(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], silent_server: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent_server)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # so that it is the stage that gives up
+    monkeypatch.setattr(tracking, "PATIENCE", 2.0)
+    began = time.monotonic()
+    a_stage(root)
+    assert time.monotonic() - began < 4
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
+    assert len(waiting(root)) == 1
+
+
+def test_a_delivery_that_was_cut_off_gets_no_double(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "_call_courier", lambda box, key: None)
+    monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    a_stage(root)
+    (journal,) = waiting(root)
+    send, count = courier._send, 0
+
+    def breaks(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise ConnectionError("gone")
+        send(*arguments)
+
+    monkeypatch.setattr(courier, "_send", breaks)
+    with pytest.raises(ConnectionError):
+        courier.deliver(journal, tracking.store_uri(root))
+    (journal / "sent.json").unlink()  # even if what was sent is forgotten, the run is found again
+    courier.deliver(journal, tracking.store_uri(root))
     (run,) = runs(root)
-    history = MlflowClient(f"sqlite:///{root / 'mlflow.db'}").get_metric_history(run.info.run_id, "loss")
-    assert [metric.step for metric in history] == [1, 2]
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"a.b": "1", "c": "[1, 2]"}
 
 
 def test_a_failed_stage_is_a_failed_run(root: Path) -> None:
@@ -88,13 +134,41 @@ def test_a_failed_stage_is_a_failed_run(root: Path) -> None:
     assert [run.info.status for run in runs(root)] == ["FAILED"]
 
 
-def test_processes_that_meet_at_a_new_store_lose_no_run(root: Path) -> None:
-    script = "from dae import tracking\nwith tracking.run('stage', None, {}) as record: record.metrics({'m': 1})"
-    processes = [subprocess.Popen([sys.executable, "-c", script], cwd=root, stderr=subprocess.PIPE) for _ in range(3)]
+def test_a_killed_stage_is_a_killed_run(root: Path) -> None:
+    script = SCRIPT.replace("record.metrics({'m': 1})", "print(flush=True); import time; time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    ends = time.monotonic() + 30
+    while waiting(root) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert [run.info.status for run in runs(root)] == ["KILLED"]
+
+
+def test_a_store_that_was_deleted_is_made_anew(root: Path) -> None:
+    a_stage(root)
+    for file in root.glob("mlflow.db*"):
+        file.unlink()
+    a_stage(root)
+    assert [run.info.status for run in runs(root)] == ["FINISHED"]
+
+
+def test_eight_processes_that_meet_at_a_new_store_lose_no_run(root: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=root, stderr=subprocess.PIPE) for _ in range(8)]
     errors = [process.communicate()[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0] * 8
     assert "warning" not in "".join(errors)
-    assert len(runs(root)) == 3
+    assert len(runs(root)) == 8
+    assert {run.info.status for run in runs(root)} == {"FINISHED"}
+
+
+def test_a_courier_ends_when_there_is_nothing_to_do(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = root / "box"
+    box.mkdir()
+    monkeypatch.setattr(courier, "IDLE", 0.3)
+    courier.main(box, "key")
+    assert not list(box.iterdir())
 
 
 def test_home_is_the_checkout_that_made_a_temporary_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

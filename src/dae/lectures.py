@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dae.files import flat, read_json
 from dae.params import RESTORING
-from dae.summary import Row, interval, table
+from dae.summary import CLASSIFYING, Row, interval, table
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ SYSTEMS = (
     System("003", "L1", "clean.gaussian_l1", "figures/losses_digits.png", (PSNR, READ)),
     System("003", "MSE", "clean.gaussian_conv", "figures/losses_digits.png", (PSNR, READ)),
     System("003", "smooth L1", "clean.gaussian_smooth_l1", "figures/losses_loss.png", (PSNR, READ)),
-    System("003", "the judge M", "classifier.mnist", "figures/pretraining.png", (ERROR,), "2 (accuracy 0.98)"),
+    System("003", "the judge M", "classifiers.mnist", "figures/pretraining.png", (ERROR,), "2 (accuracy 0.98)"),
     System(
         "003",
         "SVM on the codes of noisy images",
@@ -215,7 +215,7 @@ def markdown(results: Path, items: Collection[str]) -> str:
 
 def _figures(results: Path, system: System) -> str:
     section, _, name = system.entry.partition(".")
-    evaluated = section in (*RESTORING, "classifier", "stacked")
+    evaluated = section in (*RESTORING, *CLASSIFYING)
     folder = results / "evaluate" if evaluated else results
     figures = read_json(folder / section / name / "metrics.json")
     return "; ".join(f"{measure.label} {_value(flat(figures), measure)}" for measure in system.measures)

@@ -1,6 +1,6 @@
 """One row per trained item, gathered from the evaluations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from dae.files import read_csv, read_json
 from dae.params import RESTORING
 
 Row = dict[str, Any]
+CLASSIFYING = {"classifiers": "classifiers", "stacked": "finetune"}  # section -> the folder it is trained in
 COLUMNS = (
     "section",
     "name",
@@ -66,12 +67,17 @@ def svm_row(results: Path, name: str) -> Row:
     return {**row, **{key: value for key, value in figures.items() if key in COLUMNS}}
 
 
-def gather(results: Path, items: Mapping[str, Sequence[str]]) -> list[Row]:
-    """A row for each trained one of `items` (section -> names), in the order below; keys as COLUMNS."""
-    rows = [classifier_row(results, "classifier", name, results / "classifier" / name) for name in items["classifiers"]]
-    rows += [restoration_row(results, section, name) for section in RESTORING for name in items[section]]
-    rows += [classifier_row(results, "stacked", name, results / "finetune" / name) for name in items["stacked"]]
-    return rows + [svm_row(results, name) for name in items["svm"]]
+def gather(results: Path, items: Iterable[str]) -> list[Row]:
+    """A row for each of `items` (section.name) that was trained and tested, in their order; keys as COLUMNS."""
+    rows = []
+    for section, _, name in (item.partition(".") for item in items):
+        if section in RESTORING:
+            rows.append(restoration_row(results, section, name))
+        elif section in CLASSIFYING:
+            rows.append(classifier_row(results, section, name, results / CLASSIFYING[section] / name))
+        elif section == "svm":
+            rows.append(svm_row(results, name))
+    return rows
 
 
 def history(results: Path, section: str, name: str) -> list[Row]:

@@ -1,40 +1,35 @@
-"""MLflow: one flat run per executed stage. The only file that imports mlflow.
+"""The journal of a stage's run: what MLflow is to show of it, written to disk first.
 
-A run is first written to a journal on disk (`.mlflow_outbox/<id>/`: events.jsonl, artifacts/) and delivered from there
-after each epoch and at the end. When the store is away the stage goes on and says so once, and the journal waits for
-`python -m stages.deliver`. What was delivered is remembered, so nothing is sent twice.
+A journal is a folder `.mlflow_outbox/<id>/` with events.jsonl, artifacts/ and perhaps model/. A courier
+(`dae.courier`), one process that serves all stages, sends what it finds there while the stage works. So a stage loads
+no MLflow, loses nothing when the store is away, and waits for it 30 s at most.
 """
 
 import getpass
+import hashlib
 import json
-import logging
 import os
 import shutil
 import subprocess
 import sys
 import time
 import uuid
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
-from matplotlib.figure import Figure
 
-from dae import plots
-from dae.files import flat, md5, read_json, replacing_file, write_json
+from dae.files import flat, md5
 
 EXPERIMENT = "denoising-autoencoders"
-BATCH = 100  # params a request; MLflow's limit
+PATIENCE = 30.0  # seconds that a stage waits for its run to be taken
+SETTINGS = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_")  # environment variables that say where runs go
 
-# Before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+_couriers: list[subprocess.Popen[bytes]] = []  # they outlive the stage
 
 
 def home() -> Path:
@@ -46,39 +41,39 @@ def home() -> Path:
     return here
 
 
+def outbox() -> Path:
+    """Where journals wait."""
+    return home() / ".mlflow_outbox"
+
+
 def store_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file at the repository root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
 
 
 class Run:
-    """The journal of one run, and its delivery."""
+    """What a stage says of itself."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
-        self.folder, self.root = folder, root
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir(parents=True)
-        self.online = True
-        self.lock = FileLock(folder / "lock")  # held while the stage lives: see deliver_all
+        self.lock = FileLock(folder / "lock")  # held while the stage lives
         self.lock.acquire()
-
-    def _write(self, event: str, **content: Any) -> None:
-        _append(self.folder, event, **content)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters, nested ones flattened with dots."""
-        self._write("params", values={key: str(value) for key, value in flat(values).items()})
+        append(self.folder, "params", values={key: str(value) for key, value in flat(values).items()})
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Numbers, nested ones flattened with dots; anything else among `values` is left out."""
         numbers = {k: float(v) for k, v in flat(values).items() if isinstance(v, Real)}
-        self._write("metrics", values=numbers, step=step)
+        append(self.folder, "metrics", values=numbers, step=step)
 
     def epoch(self, row: Mapping[str, Any], seconds: float, prefix: str = "") -> None:
-        """One row of a training's history, shown in MLflow at once."""
+        """One row of a training's history."""
         values = {f"{prefix}{key}": value for key, value in row.items() if key != "epoch"}
         self.metrics({**values, f"{prefix}seconds": seconds}, step=row["epoch"])
-        self.deliver()
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """A file or folder, copied into the run's artifacts."""
@@ -91,76 +86,34 @@ class Run:
 
     def input(self, path: Path, context: str) -> None:
         """A data file that was read, by the hash that DVC gives it too."""
-        self._write("input", name=str(path), digest=md5(path), context=context)
+        append(self.folder, "input", name=str(path), digest=md5(path), context=context)
 
     def images(self, rows: Mapping[str, Any], name: str) -> None:
         """Rows of images (n, 1, H, W) as figures/`name`.png."""
-        self._figure(plots.image_grid(rows), name)
+        from dae import plots
 
-    def history(self, histories: Mapping[str, Any]) -> None:
-        """Loss curves as figures/loss.png."""
-        if histories:
-            self._figure(plots.loss_curves(histories), "loss")
-
-    def filters(self, weights: Any) -> None:
-        """First-layer filters (units, pixels) as figures/filters.png."""
-        self._figure(plots.filter_grid(weights), "filters")
-
-    def _figure(self, figure: Figure, name: str) -> None:
         target = self.artifacts / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
-        plots.save(figure, target)
+        plots.save(plots.image_grid(rows), target)
 
-    def model(self, model: Any, example: Any) -> None:
-        """A PyTorch model with signature and input example, as `mlflow.pytorch.load_model` reads it.
+    def model(self, folder: Path, example: np.ndarray[Any, Any]) -> None:
+        """A network as `dae.models.save` wrote it; MLflow gets it as `mlflow.pytorch.load_model` reads it.
 
-        `example`: inputs, float32. A network that PyTorch cannot export is left out, with a warning.
+        `example`: inputs, float32, for its signature.
         """
-        import mlflow.pytorch
-        import torch
-        from mlflow.models import infer_signature
-
-        model = model.cpu().eval()
-        with torch.no_grad():
-            output = model(torch.from_numpy(example)).numpy()
-        try:
-            with _quiet():
-                mlflow.pytorch.save_model(
-                    model,
-                    str(self.artifacts / "model"),
-                    input_example=example,
-                    signature=infer_signature(example, output),
-                    pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-                )
-        except Exception as error:  # noqa: BLE001 (export can fail in many ways; the training is not lost for it)
-            shutil.rmtree(self.artifacts / "model", ignore_errors=True)
-            print(f"warning: MLflow gets no model: {' '.join(str(error).split())[:200]}", file=sys.stderr)
-
-    def deliver(self) -> None:
-        """Send what the store has not yet; the first failure is reported, and then the journal is left to wait."""
-        if not self.online:
-            return
-        try:
-            _deliver(self.folder, self.root)
-        except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
-            self.online = False
-            reason = " ".join(str(error).split())[:200]
-            print(
-                f"warning: MLflow at {store_uri(self.root)} is not to be reached ({reason}); the run is kept in "
-                f"{self.folder}; `make deliver` sends it later",
-                file=sys.stderr,
-            )
+        shutil.copytree(folder, self.folder / "model")
+        np.save(self.folder / "example.npy", example)
+        append(self.folder, "model")
 
 
 @contextmanager
 def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run]:
     """The MLflow run of a stage: named stage@item, tagged, with all `params`; failed if the block raises."""
-    root = home()
-    journal = Run(root / ".mlflow_outbox" / uuid.uuid4().hex, root)
-    Thread(target=_warm_up, args=(root,), daemon=True).start()
-    name = f"{stage}@{item}" if item else stage
-    journal._write("start", name=name, tags=_tags(journal, stage, item or ""))
+    box = outbox()
+    journal, key = Run(box / uuid.uuid4().hex), _key()
+    begin(journal, f"{stage}@{item}" if item else stage, _tags(journal, stage, item or ""), key)
     journal.params(params)
+    _call_courier(box, key)
     status = "FAILED"
     try:
         yield journal
@@ -169,67 +122,73 @@ def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run
         status = "KILLED"
         raise
     finally:
-        journal._write("end", status=status)
-        journal.deliver()
+        append(journal.folder, "end", status=status)
+        _wait(journal.folder, box, key)
         journal.lock.release()
 
 
-def deliver_all() -> tuple[int, int]:
-    """Send every journal that waits; returns how many were sent and how many could not be.
-
-    A journal whose stage still runs is left alone; one whose stage was killed is sent as a killed run.
-    """
-    root = home()
-    sent = failed = 0
-    for folder in sorted((root / ".mlflow_outbox").glob("*/")):
-        try:
-            with FileLock(folder / "lock", timeout=0):
-                if _events(folder)[-1]["event"] != "end":
-                    _append(folder, "end", status="KILLED")
-                _deliver(folder, root)
-                sent += 1
-        except Timeout:
-            continue
-        except Exception as error:  # noqa: BLE001 (as in Run.deliver)
-            failed += 1
-            print(f"{folder.name}: {' '.join(str(error).split())[:200]}", file=sys.stderr)
-    return sent, failed
+def begin(journal: Run, name: str, tags: Mapping[str, str], key: str) -> None:
+    """The first event: what the run is called, the store that it is for, the couriers that may take it."""
+    where = {"store": store_uri(home()), "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)}
+    append(journal.folder, "start", name=name, tags=dict(tags), key=key, **where)
 
 
-def _append(folder: Path, event: str, **content: Any) -> None:
-    line = json.dumps({"event": event, "time": _now(), **content})
+def append(folder: Path, event: str, **content: Any) -> None:
+    """One more line of a journal."""
+    line = json.dumps({"event": event, "time": time.time_ns() // 1_000_000, **content})
     with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
-def _events(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+def _key() -> str:
+    """What a courier must have in common with a stage to work for it: the code, and where runs go."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    parts = [sys.executable, *(f"{path} {path.stat().st_mtime_ns}" for path in sources)]
+    parts += sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(SETTINGS))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _warm_up(root: Path) -> None:
-    """MLflow takes seconds to load and to open its store: meanwhile the stage works. Failures show at delivery."""
-    with suppress(Exception):
-        _client(root)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow's and PyTorch's own chatter about stores and saved models is kept from the terminal."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def _call_courier(box: Path, key: str) -> None:
+    """Start a courier, unless one is at work."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        FileLock(box / f"{key}.lock", timeout=0).acquire().lock.release()
+    except Timeout:
+        return
+    source = str(Path(__file__).parents[1])
+    paths = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (box / f"{key}.log").open("wb") as log:
+        _couriers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dae.courier", str(box), key],
+                env={**os.environ, "PYTHONPATH": paths},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C ends the stage, and the courier tells MLflow so
+            )
+        )
+
+
+def _wait(folder: Path, box: Path, key: str) -> None:
+    """Until the courier has taken the journal away; the first failure is reported, and the journal left to wait."""
+    began = called = time.monotonic()
+    while folder.exists():
+        if (folder / "failed").exists():
+            reason = (folder / "failed").read_text(encoding="utf-8")
+        elif time.monotonic() - began > PATIENCE:
+            reason = f"no answer within {PATIENCE:.0f} s"
+        else:
+            if time.monotonic() - called > 3:  # it may have died
+                _call_courier(box, key)
+                called = time.monotonic()
+            time.sleep(0.02)
+            continue
+        print(
+            f"warning: MLflow at {store_uri(home())} is not to be reached ({reason}); the run is kept in {folder}; "
+            "`make deliver` sends it later",
+            file=sys.stderr,
+        )
+        return
 
 
 def _git(*arguments: str) -> str:
@@ -263,71 +222,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _client(root: Path) -> tuple[Any, str]:
-    """A client of the store and the experiment's id; a new SQLite store is created by one process at a time."""
-    with _quiet():
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        uri = store_uri(root)
-        local = uri.startswith("sqlite")
-        with FileLock(root / "mlflow.db.lock", timeout=60) if local else nullcontext():
-            client = MlflowClient(uri)
-            name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-            found = client.get_experiment_by_name(name)
-            if found:
-                return client, found.experiment_id
-            try:
-                where = (root / "mlartifacts").as_uri() if local else None
-                return client, client.create_experiment(name, artifact_location=where)
-            except MlflowException:  # somebody else made it meanwhile
-                if found := client.get_experiment_by_name(name):
-                    return client, found.experiment_id
-                raise
-
-
-def _deliver(folder: Path, root: Path) -> None:
-    """Send the events of a journal that were not sent yet; after its end, the artifacts, and drop the journal."""
-    events = _events(folder)
-    client, experiment = _client(root)
-    state = read_json(folder / "sent.json") if (folder / "sent.json").exists() else {}
-    run_id = state.get("run_id") or _begin(client, experiment, events[0], folder.name)
-    sent = int(state.get("events", 0))
-    for count, event in enumerate(events[sent:], start=sent + 1):
-        _send(client, run_id, event, folder)
-        with replacing_file(folder / "sent.json") as path:
-            write_json(path, {"run_id": run_id, "events": count})
-    if events[-1]["event"] == "end":
-        shutil.rmtree(folder)
-
-
-def _begin(client: Any, experiment: str, start: Mapping[str, Any], journal: str) -> str:
-    """The run of this journal: the one that an interrupted delivery has begun, or a new one."""
-    known: Sequence[Any] = client.search_runs([experiment], f"tags.journal = '{journal}'", max_results=1)
-    if known:
-        return str(known[0].info.run_id)
-    made = client.create_run(experiment, start_time=start["time"], tags=start["tags"], run_name=start["name"])
-    return str(made.info.run_id)
-
-
-def _send(client: Any, run_id: str, event: Mapping[str, Any], folder: Path) -> None:
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
-
-    if event["event"] == "params":
-        params = [Param(key, value[:6000]) for key, value in event["values"].items()]
-        for start in range(0, len(params), BATCH):
-            client.log_batch(run_id, params=params[start : start + BATCH])
-    elif event["event"] == "metrics":
-        client.log_batch(
-            run_id, metrics=[Metric(key, value, event["time"], event["step"]) for key, value in event["values"].items()]
-        )
-    elif event["event"] == "input":
-        source = json.dumps({"uri": event["name"]})
-        dataset = Dataset(event["name"], event["digest"], source_type="local", source=source)
-        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])])])
-    elif event["event"] == "end":
-        if any((folder / "artifacts").iterdir()):
-            client.log_artifacts(run_id, str(folder / "artifacts"))
-        client.set_terminated(run_id, event["status"], event["time"])

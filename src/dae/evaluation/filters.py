@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from dae.data.corruptions import Images, blur
 from dae.evaluation.metrics import mse
@@ -31,11 +30,15 @@ def median(x_tilde: Images, strength: float) -> Images:
 
 def total_variation(x_tilde: Images, strength: float) -> Images:
     """Chambolle's total-variation denoising; `strength`: its weight."""
+    from skimage.restoration import denoise_tv_chambolle  # half a second to load, and evaluations need it not
+
     return _each(x_tilde, lambda image: denoise_tv_chambolle(image, weight=strength))
 
 
 def non_local_means(x_tilde: Images, strength: float) -> Images:
     """Non-local means, 5 x 5 patches within 6 pixels; `strength`: its cut-off distance h."""
+    from skimage.restoration import denoise_nl_means
+
     return _each(x_tilde, lambda image: denoise_nl_means(image, patch_size=5, patch_distance=6, h=strength))
 
 

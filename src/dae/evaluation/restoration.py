@@ -19,7 +19,7 @@ from dae.seeding import stream
 Metrics = dict[str, Any]
 
 
-def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: int = 500) -> NDArray[np.float32]:
+def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: int = 200) -> NDArray[np.float32]:
     """Output of the model for stored images (N, C, H, W), in batches of `size`."""
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with evaluating(model):
@@ -60,6 +60,16 @@ def restoration_metrics(
         right[f"accuracy_{name}"] = predicted == labels
     figures |= with_intervals(right, settings=settings, rng=stream(seed, "bootstrap", "accuracy"))
     return figures, values, reports
+
+
+def one_of_each(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Index of the first image of each class: what grids show."""
+    return np.unique(labels, return_index=True)[1]
+
+
+def shown(x: NDArray[np.uint8], x_tilde: NDArray[Any]) -> dict[str, Images]:
+    """The first rows of a grid, original and corrupted, of stored images (N, C, H, W)."""
+    return {"original": as_float(x), "corrupted": same_size(as_float(x_tilde), as_float(x))}
 
 
 def gains(ours: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:

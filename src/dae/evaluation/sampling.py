@@ -22,13 +22,13 @@ def restore(
     samples: int,
     seed: int,
     device: torch.device,
-    size: int = 250,
+    size: int = 200,
 ) -> Images:
     """Independent restorations of each image: (N, 1, H, W) stored images -> (samples, N, 1, H, W) in [0, 1].
 
-    `model` is the velocity of a flow as `dae.training.batches.flow` has it; its equation dx/dt = v(x_tilde, x, t) is
-    integrated from noise at t = 0 to an image at t = 1 in `steps` steps of Heun's method, two evaluations
-    each, the last by Euler's, as the velocity may not be defined at t = 1 (Karras et al. 2022).
+    `model` estimates the image as `dae.training.batches.flow` has it. The velocity (2 model - 1 - x) / (1 - t) is
+    integrated from noise at t = 0 to an image at t = 1 in `steps` steps of Heun's method, two evaluations each, the
+    last by Euler's, as it is not defined at t = 1 (Karras et al. 2022).
     """
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     draws = np.empty((samples, *x_tilde.shape), np.float32)
@@ -45,9 +45,10 @@ def restore(
 
 def _integrate(model: nn.Module, x_tilde: Tensor, x: Tensor, steps: int) -> Tensor:
     def velocity(x: Tensor, step: int) -> Tensor:
-        t = torch.full_like(x, step / steps)
+        t = step / steps
         with torch.autocast(x.device.type, torch.bfloat16):
-            return model(torch.cat([x_tilde, x, t], dim=1)).float()
+            image = model(torch.cat([x_tilde, x, torch.full_like(x, t)], dim=1)).float()
+        return (2 * image - 1 - x) / (1 - t)
 
     for step in range(steps):
         first = velocity(x, step)

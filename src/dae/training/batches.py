@@ -88,7 +88,8 @@ def flow(pairs: Batches, stream_of: StreamOf) -> Batches:
     """Pairs of a denoiser turned into those of a flow from noise to clean images, given the corrupted ones.
 
     With z ~ N(0, I), t ~ U(0, 1) and the image scaled to x = 2 target - 1, the network sees (x_tilde, x_t, t) as
-    channels, x_t = (1 - t) z + t x, and learns the velocity x - z (Liu et al. 2023; Lipman et al. 2023).
+    channels, x_t = (1 - t) z + t x, and learns the image: it denoises x_t with the help of x_tilde. Where its output
+    is E[x | x_tilde, x_t], the velocity of the flow (Liu et al. 2023; Lipman et al. 2023) is (that - x_t) / (1 - t).
     """
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -100,11 +101,11 @@ def flow(pairs: Batches, stream_of: StreamOf) -> Batches:
 
 
 def flow_pair(x_tilde: Tensor, target: Tensor, rng: np.random.Generator) -> Batch:
-    """One draw of (x_tilde, x_t, t) as channels, and of the velocity; all (N, 1, H, W)."""
+    """(x_tilde, x_t, t) as channels, (N, 3, H, W), of one draw of z and t, and the target as it is, (N, 1, H, W)."""
     x = 2 * target - 1
     z = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32)).to(x.device)
     t = torch.from_numpy(rng.random((len(x), 1, 1, 1), dtype=np.float32)).to(x.device)
-    return torch.cat([x_tilde, torch.lerp(z, x, t), t.expand_as(x)], dim=1), x - z
+    return torch.cat([x_tilde, torch.lerp(z, x, t), t.expand_as(x)], dim=1), target
 
 
 def fresh(x: Tensor, kind: str, arguments: dict[str, Any], *, size: int, stream_of: StreamOf) -> Batches:
@@ -131,7 +132,7 @@ def corrupted(x: Tensor, kind: str, arguments: dict[str, Any], rng: np.random.Ge
     return torch.from_numpy(noisy if clean.ndim > 2 else noisy[:, 0]).to(x.device)
 
 
-def in_order(x: Tensor, target: Tensor, *, size: int = 1000) -> Iterator[Batch]:
+def in_order(x: Tensor, target: Tensor, *, size: int = 200) -> Iterator[Batch]:
     """All pairs once, in order: for validation. Labels stay integers."""
     for a, b in zip(x.split(size), target.split(size), strict=True):
         yield to_float(a), b.long() if b.ndim == 1 else to_float(b)

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.compute import Loss, evaluating, mean_loss
+from dae.compute import evaluating
 from dae.models import StackedEncoder
 from dae.params import Choice, Training
 from dae.seeding import torch_stream
-from dae.training.batches import StreamOf, corrupted, fresh, frozen, in_order
+from dae.training.batches import StreamOf, frozen
+from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit, fit
 from dae.training.losses import binary_cross_entropy, mse
 
@@ -91,10 +92,8 @@ def pretrain(
     it, for an RBM the probabilities of its hidden units, and becomes the input of layer k + 1. With corruption level 0
     denoising layers are ordinary autoencoders.
 
-    Raises ValueError when layers are to be RBMs and units are no sigmoids, or a corruption is asked for.
+    RBMs want units that are sigmoids, and take no corruption.
     """
-    if layers == "rbm":
-        _require_rbm(stack, corruption)
     results = []
     h, h_validation = x.flatten(1), x_validation.flatten(1)
     for k, encoder in enumerate(stack.layers):
@@ -114,42 +113,10 @@ def pretrain(
                 layer = DenoisingLayer(encoder, linear.in_features, linear.out_features).to(x.device)
             # Pixels and sigmoids are in [0, 1]; rectified codes are >= 0.
             loss = binary_cross_entropy if k == 0 or stack.activation == "sigmoid" else mse
-            result = _train_denoising(layer, h, h_validation, loss=loss, corruption=corruption, **options)
+            result = fit_denoiser(layer, loss, h, h_validation, corruption=corruption, **options)
         results.append(result)
         h, h_validation = (_through(encoder, codes) for codes in (h, h_validation))
     return results
-
-
-def _require_rbm(stack: StackedEncoder, corruption: Choice) -> None:
-    if stack.activation != "sigmoid":
-        raise ValueError(f"layers: rbm needs activation: sigmoid, found {stack.activation!r}")
-    if corruption.arguments.get("level") != 0:
-        found = {"kind": corruption.kind, **corruption.arguments}
-        raise ValueError(f"corruption: an RBM has none, so it should be {{kind: masking, level: 0.0}}, found {found}")
-
-
-def _train_denoising(
-    layer: DenoisingLayer,
-    h: Tensor,
-    h_validation: Tensor,
-    *,
-    loss: Loss,
-    corruption: Choice,
-    stream_of: StreamOf,
-    settings: Training,
-    **options: Any,
-) -> Fit:
-    noise = corruption.kind, corruption.arguments
-    noisy = corrupted(h_validation, *noise, stream_of("validation"))
-    return fit(
-        layer,
-        loss,
-        fresh(h, *noise, size=settings.batch_size, stream_of=stream_of),
-        lambda model: {"validation_loss": mean_loss(model, loss, in_order(noisy, h_validation))},
-        count=len(h),
-        settings=settings,
-        **options,
-    )
 
 
 def _train_rbm(

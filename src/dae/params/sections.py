@@ -1,27 +1,11 @@
-"""`params.yaml` as frozen, typed sections. Every fault is one line that names the file, the key and what was expected.
-
-The file is read as DVC reads it (YAML 1.2, duplicate keys refused). An entry takes what it does not say itself from
-the blocks under `defaults` by YAML merge keys (`<<: *name`), so every section is complete as read.
-"""
+"""The sections of params.yaml and their entries, as frozen, typed classes."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from dae.choices import STRICT, Count, Counts, Fraction, NonNegative, Positive, choose, describe, suggest
+from dae.choices import STRICT, Count, Counts, Fraction, NonNegative, Positive, choose
 from dae.data.corruptions import CORRUPTIONS, PROCESSES
 from dae.data.points import POINT_SETS
 
@@ -29,18 +13,6 @@ from dae.data.points import POINT_SETS
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Seed = Annotated[int, Field(ge=0)]
 Table = Mapping[str, Callable[..., Any]]
-
-
-RESTORING = ("clean", "perceptual", "noise2noise", "upscaler", "stochastic")  # sections of denoisers
-
-
-OF_SAME_NAME = {"latent": "clean", "ablations": "noise2noise"}  # sections about the entry of that name elsewhere
-
-
-def named(section: str) -> dict[str, str]:
-    """Field of an entry of `section` -> the section that the field names an entry of."""
-    fields = {"dataset": "datasets", "corruption": "corruptions", "features": "classifiers", "denoiser": "clean"}
-    return {**fields, "reference": "noise2noise" if section == "ablations" else "clean"}
 
 
 class Section(BaseModel):
@@ -329,110 +301,3 @@ class Evaluation(Section):
     filter_images: Count
     tuning_images: Count
     require_gain: bool
-
-
-class Params(Section):
-    """The whole file."""
-
-    seed: Seed
-    compute: Compute
-    defaults: dict[Name, dict[str, Any]]
-    datasets: dict[Name, Dataset]
-    corruptions: dict[Name, Corruption]
-    classifiers: dict[Name, Classifier]
-    clean: dict[Name, Clean]
-    perceptual: dict[Name, Perceptual]
-    noise2noise: dict[Name, Noise2Noise]
-    upscaler: dict[Name, Upscaler]
-    stochastic: dict[Name, Stochastic]
-    stacked: dict[Name, Stacked]
-    svm: dict[Name, Svm]
-    latent: dict[Name, Latent]
-    posterior: dict[Name, Posterior]
-    ablations: dict[Name, Ablation]
-    toy: dict[Name, Toy]
-    patches: Patches
-    filters: dict[Name, Filters]
-    comparisons: dict[Name, Members]
-    evaluation: Evaluation
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> Self:
-        """What an entry names is there, and of the entry's data set."""
-        for section in type(self).model_fields:
-            entries = getattr(self, section)
-            for name, entry in entries.items() if isinstance(entries, dict) else ():
-                for field, where in named(section).items():
-                    found, known = getattr(entry, field, None), getattr(self, where)
-                    if isinstance(found, str) and found not in known:
-                        raise ValueError(
-                            f"{section}.{name}.{field}: expected one of {', '.join(known)}, found {found!r}"
-                        )
-                if isinstance(getattr(entry, "corruption", None), str):
-                    self._same_data(f"{section}.{name}", entry)
-        return self
-
-    def _same_data(self, where: str, entry: Any) -> None:
-        dataset = self.corruptions[entry.corruption].dataset
-        if dataset != entry.dataset:
-            raise ValueError(f"{where}.dataset: corruption {entry.corruption} is of {dataset}, found {entry.dataset}")
-        if entry.dataset not in self.classifiers:
-            raise ValueError(f"{where}.dataset: expected a judge of that name in classifiers, found none")
-
-    @model_validator(mode="after")
-    def _entries_of_others_exist(self) -> Self:
-        """`latent` and `ablations` look at the entry of their own name; `comparisons` list section.entry."""
-        for section, where in OF_SAME_NAME.items():
-            if missing := [name for name in getattr(self, section) if name not in getattr(self, where)]:
-                raise ValueError(f"{section}.{missing[0]}: expected the name of an entry of {where}")
-        for name, members in self.comparisons.items():
-            for member in members:
-                section, _, entry = member.partition(".")
-                if section not in RESTORING or entry not in getattr(self, section):
-                    raise ValueError(
-                        f"comparisons.{name}: expected entries of {', '.join(RESTORING)} as section.entry, "
-                        f"found {member!r}"
-                    )
-        return self
-
-
-T = TypeVar("T")
-
-
-def read(path: Path, key: str, kind: type[T]) -> T:
-    """Section `key` (dotted) of the file as `kind`, a Section or a plain type.
-
-    Raises ValueError, one line, for a file that cannot be read and for the first fault of the section.
-    """
-    content: Any = _load(path)
-    if unknown := [part for part in content or () if part not in Params.model_fields]:
-        raise ValueError(f"{path}: {unknown[0]}: unknown key; known: {suggest(unknown[0], Params.model_fields)}")
-    for part in key.split("."):
-        if not isinstance(content, Mapping) or part not in content:
-            raise ValueError(f"{path}: {key}: missing")
-        content = content[part]
-    return _validated(path, key, kind, content)
-
-
-def check(path: Path) -> Params:
-    """The whole file, checked. Raises ValueError as `read` does."""
-    return _validated(path, "", Params, _load(path))
-
-
-def _validated(path: Path, key: str, kind: type[T], content: Any) -> T:
-    try:
-        return TypeAdapter(kind).validate_python(content, strict=True)
-    except ValidationError as error:
-        fault = describe(error, kind)
-    where = f"{path}: {key}" if key else f"{path}"
-    joint = "." if key and ":" in fault and " " not in fault.partition(":")[0] else ": "
-    raise ValueError(f"{where}{joint}{fault}")
-
-
-def _load(path: Path) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None

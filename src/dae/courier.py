@@ -1,0 +1,265 @@
+"""The courier: a process that takes journals (`dae.tracking`) to MLflow. The only file that imports mlflow.
+
+`python -m dae.courier OUTBOX KEY` serves all stages with the settings KEY, one after the other or at once, and ends
+when there was nothing to do for a while. MLflow and PyTorch's exporter take seconds to load: this way they load once.
+What was sent is remembered beside the journal, so nothing is sent twice.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dae.files import read_json, replacing_file, write_json
+from dae.tracking import append, home, outbox, store_uri
+
+BATCH = 100  # params a request; MLflow's limit
+IDLE = 15.0  # seconds without a journal after which a courier ends
+POLL = 0.1  # seconds between two looks
+FORGIVE = 60.0  # seconds for which a store that failed is not asked again
+
+# Before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+
+def serve(box: Path, key: str) -> None:
+    """Send the journals in `box` that are for couriers with `key`, until there was none for a while."""
+    busy, down = time.monotonic(), dict[str, tuple[float, str]]()
+    starts: dict[Path, dict[str, Any]] = {}
+    sent: dict[Path, int] = {}  # size of the events when they were last sent
+    opened: dict[str, int | None] = {}
+    while time.monotonic() - busy < IDLE and box.exists():
+        for folder in _journals(box):
+            try:
+                start = starts.get(folder) or starts.setdefault(folder, _events(folder)[0])
+                size = (folder / "events.jsonl").stat().st_size
+            except (OSError, ValueError, IndexError):
+                continue  # being made, or taken away
+            if start.get("key") != key or (folder / "failed").exists():
+                continue
+            busy, store = time.monotonic(), start["store"]
+            if store in opened and opened[store] != _inode(store):
+                return  # another file lies there now, and open connections write to the one that went
+            if sent.get(folder) == size and not _close_abandoned(folder):
+                continue
+            sent[folder] = size
+            try:
+                since, reason = down.get(store, (-FORGIVE, ""))
+                if time.monotonic() - since < FORGIVE:
+                    raise ConnectionError(reason)
+                deliver(folder, store)
+                opened[store] = _inode(store)
+            except Timeout:
+                continue
+            except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
+                down[store] = (time.monotonic(), _one_line(error))
+                (folder / "failed").write_text(_one_line(error), encoding="utf-8")
+        time.sleep(POLL)
+
+
+def deliver_all() -> tuple[int, int]:
+    """Send every journal that waits to the store of today; returns how many were sent and how many could not be.
+
+    A journal whose stage still runs is left alone; one whose stage was killed is sent as a killed run.
+    """
+    sent = failed = 0
+    for folder in _journals(outbox()):
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                _end(folder)
+                deliver(folder, store_uri(home()))
+            sent += 1
+        except Timeout:
+            continue
+        except Exception as error:  # noqa: BLE001 (as there)
+            failed += 1
+            print(f"{folder.name}: {_one_line(error)}", file=sys.stderr)
+    return sent, failed
+
+
+def deliver(folder: Path, store: str) -> None:
+    """Send the events of a journal that were not sent yet; after its end, the artifacts, and drop the journal.
+
+    Raises Timeout if another process is sending it.
+    """
+    with FileLock(folder / "sending", timeout=0):
+        events = _events(folder)
+        client, experiment = _client(store, events[0]["experiment"], folder.parents[1])
+        state = read_json(folder / "sent.json") if (folder / "sent.json").exists() else {}
+        if state.get("store") != store:
+            state = {}
+        run_id = state.get("run_id") or _begin(client, experiment, events[0], folder.name)
+        sent = int(state.get("events", 0))
+        for count, event in enumerate(events[sent:], start=sent + 1):
+            _send(client, run_id, event, folder)
+            with replacing_file(folder / "sent.json") as path:
+                write_json(path, {"store": store, "run_id": run_id, "events": count})
+        if events[-1]["event"] == "end":
+            shutil.rmtree(folder)
+
+
+def _journals(box: Path) -> list[Path]:
+    """Folders with something in them to send, oldest first."""
+    return sorted((path.parent for path in box.glob("*/events.jsonl")), key=lambda folder: folder.stat().st_ctime)
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a journal; a last one that was cut off does not count."""
+    lines = (folder / "events.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _close_abandoned(folder: Path) -> bool:
+    """Whether the stage was killed before its journal's end; the end is put there then."""
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            _end(folder)
+            return True
+    except Timeout:
+        return False
+
+
+def _end(folder: Path) -> None:
+    """End the journal of a stage that is no more."""
+    if _events(folder)[-1]["event"] == "end":
+        return
+    text = (folder / "events.jsonl").read_text(encoding="utf-8")
+    if not text.endswith("\n"):  # killed while it wrote
+        (folder / "events.jsonl").write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+    append(folder, "end", status="KILLED")
+
+
+def _inode(store: str) -> int | None:
+    """Which file a SQLite store is, if it is there."""
+    path = Path(store.removeprefix("sqlite:///"))
+    return path.stat().st_ino if store.startswith("sqlite:///") and path.exists() else None
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _client(uri: str, name: str, root: Path) -> tuple[Any, str]:
+    """A client of the store and the experiment's id; a new SQLite store is created by one process at a time."""
+    with _quiet():
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        local = uri.startswith("sqlite")
+        with FileLock(root / "mlflow.db.lock", timeout=20) if local else nullcontext():
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(name)
+            if found:
+                return client, found.experiment_id
+            try:
+                where = (root / "mlartifacts").as_uri() if local else None
+                return client, client.create_experiment(name, artifact_location=where)
+            except MlflowException:  # somebody else made it meanwhile
+                if found := client.get_experiment_by_name(name):
+                    return client, found.experiment_id
+                raise
+
+
+def _begin(client: Any, experiment: str, start: Mapping[str, Any], journal: str) -> str:
+    """The run of this journal: the one that an interrupted delivery has begun, or a new one."""
+    known: Sequence[Any] = client.search_runs([experiment], f"tags.journal = '{journal}'", max_results=1)
+    if known:
+        return str(known[0].info.run_id)
+    made = client.create_run(experiment, start_time=start["time"], tags=start["tags"], run_name=start["name"])
+    return str(made.info.run_id)
+
+
+def _send(client: Any, run_id: str, event: Mapping[str, Any], folder: Path) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+    if event["event"] == "params":
+        params = [Param(key, value[:6000]) for key, value in event["values"].items()]
+        for start in range(0, len(params), BATCH):
+            client.log_batch(run_id, params=params[start : start + BATCH])
+    elif event["event"] == "metrics":
+        client.log_batch(
+            run_id, metrics=[Metric(key, value, event["time"], event["step"]) for key, value in event["values"].items()]
+        )
+    elif event["event"] == "input":
+        source = json.dumps({"uri": event["name"]})
+        dataset = Dataset(event["name"], event["digest"], source_type="local", source=source)
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])])])
+    elif event["event"] == "model":
+        try:
+            _convert(folder)
+        except Exception as error:  # noqa: BLE001 (export can fail in many ways; the run is not lost for it)
+            client.set_tag(run_id, "no_model", _one_line(error))
+    elif event["event"] == "end":
+        if any((folder / "artifacts").iterdir()):
+            client.log_artifacts(run_id, str(folder / "artifacts"))
+        client.set_terminated(run_id, event["status"], event["time"])
+
+
+def _convert(folder: Path) -> None:
+    """The network of a journal, in MLflow's form, among its artifacts."""
+    import mlflow.pytorch
+    import numpy as np
+    import torch
+    from mlflow.models import infer_signature
+
+    from dae import models
+
+    model, _ = models.load(folder / "model")
+    example = np.load(folder / "example.npy", allow_pickle=False)
+    with torch.no_grad():
+        output = model(torch.from_numpy(example)).numpy()
+    target = folder / "artifacts" / "model"
+    shutil.rmtree(target, ignore_errors=True)
+    with _quiet():
+        mlflow.pytorch.save_model(
+            model,
+            str(target),
+            input_example=example,
+            signature=infer_signature(example, output),
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow's and PyTorch's own chatter about stores and saved models is kept from the log."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def main(box: Path, key: str) -> None:
+    """Serve, unless another courier does. Its lock and its log go with it; a log with something in it stays."""
+    lock = FileLock(box / f"{key}.lock", timeout=0)
+    try:
+        with lock:
+            serve(box, key)
+            log = box / f"{key}.log"
+            if log.exists() and not log.stat().st_size:
+                log.unlink()
+            (box / f"{key}.lock").unlink(missing_ok=True)
+    except Timeout:
+        return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,112 @@
+"""All of params.yaml: what an entry names is there, and fits it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from dae.params.sections import (
+    Ablation,
+    Classifier,
+    Clean,
+    Compute,
+    Corruption,
+    Dataset,
+    Evaluation,
+    Filters,
+    Latent,
+    Members,
+    Name,
+    Noise2Noise,
+    Patches,
+    Perceptual,
+    Posterior,
+    Section,
+    Seed,
+    Stacked,
+    Stochastic,
+    Svm,
+    Toy,
+    Upscaler,
+)
+
+RESTORING = ("clean", "perceptual", "noise2noise", "upscaler", "stochastic")  # sections of denoisers
+OF_SAME_NAME = {"latent": "clean", "ablations": "noise2noise"}  # sections about the entry of that name elsewhere
+NAMING = {"dataset": "datasets", "corruption": "corruptions", "features": "classifiers", "denoiser": "clean"}
+
+
+def needed(section: str, name: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(field, section, name) of each entry that an entry cannot do without; the field "" for what its own name means.
+
+    A denoiser needs the judge of its data set, which bears the name of it.
+    """
+    fields = {**NAMING, "reference": "noise2noise" if section == "ablations" else "clean"}
+    for field, where in fields.items():
+        if isinstance(entry.get(field), str):
+            yield field, where, entry[field]
+    if section in OF_SAME_NAME:
+        yield "", OF_SAME_NAME[section], name
+    if section in RESTORING:
+        yield "dataset", "classifiers", entry["dataset"]
+
+
+class Params(Section):
+    """The whole file."""
+
+    seed: Seed
+    compute: Compute
+    defaults: dict[Name, dict[str, Any]]
+    datasets: dict[Name, Dataset]
+    corruptions: dict[Name, Corruption]
+    classifiers: dict[Name, Classifier]
+    clean: dict[Name, Clean]
+    perceptual: dict[Name, Perceptual]
+    noise2noise: dict[Name, Noise2Noise]
+    upscaler: dict[Name, Upscaler]
+    stochastic: dict[Name, Stochastic]
+    stacked: dict[Name, Stacked]
+    svm: dict[Name, Svm]
+    latent: dict[Name, Latent]
+    posterior: dict[Name, Posterior]
+    ablations: dict[Name, Ablation]
+    toy: dict[Name, Toy]
+    patches: Patches
+    filters: dict[Name, Filters]
+    comparisons: dict[Name, Members]
+    evaluation: Evaluation
+
+    def entries(self) -> Iterator[tuple[str, str, Section]]:
+        """(section, name, entry) of all sections that hold entries."""
+        for section in type(self).model_fields:
+            content = getattr(self, section)
+            for name, entry in content.items() if isinstance(content, dict) else ():
+                if isinstance(entry, Section):
+                    yield section, name, entry
+
+    @model_validator(mode="after")
+    def _what_is_named_exists(self) -> Self:
+        for section, name, entry in self.entries():
+            for field, where, found in needed(section, name, dict(entry)):
+                known = getattr(self, where)
+                if found not in known:
+                    key = ".".join(filter(None, [section, name, field]))
+                    raise ValueError(f"{key}: expected one of {where} ({', '.join(known)}), found {found!r}")
+        for name, members in self.comparisons.items():
+            for member in members:
+                section, _, of = member.partition(".")
+                if section not in RESTORING or of not in getattr(self, section):
+                    raise ValueError(
+                        f"comparisons.{name}: expected entries of {', '.join(RESTORING)} as section.entry, "
+                        f"found {member!r}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _corruptions_are_of_the_data_set(self) -> Self:
+        for section, name, entry in self.entries():
+            corruption = getattr(entry, "corruption", None)
+            if isinstance(corruption, str) and (of := self.corruptions[corruption].dataset) != entry.dataset:  # type: ignore[attr-defined]
+                raise ValueError(
+                    f"{section}.{name}.dataset: corruption {corruption} is of {of}, found {entry.dataset}"  # type: ignore[attr-defined]
+                )
+        return self

@@ -1,0 +1,35 @@
+"""Denoising without a corrupted data set: noise that is drawn anew for every batch."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from dae.compute import Loss, mean_loss
+from dae.params import Choice, Training
+from dae.training.batches import StreamOf, corrupted, fresh, in_order
+from dae.training.loop import Fit, fit
+
+
+def fit_denoiser(
+    model: nn.Module,
+    loss: Loss,
+    x: Tensor,
+    x_validation: Tensor,
+    *,
+    corruption: Choice,
+    stream_of: StreamOf,
+    settings: Training,
+    **options: Any,
+) -> Fit:
+    """`dae.training.loop.fit` to restore `x` (N, ...) from its corruption; validated on one draw that stays."""
+    noise = corruption.kind, corruption.arguments
+    noisy = corrupted(x_validation, *noise, stream_of("validation"))
+    return fit(
+        model,
+        loss,
+        fresh(x, *noise, size=settings.batch_size, stream_of=stream_of),
+        lambda net: {"validation_loss": mean_loss(net, loss, in_order(noisy, x_validation))},
+        count=len(x),
+        settings=settings,
+        **options,
+    )
