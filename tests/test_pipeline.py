@@ -173,7 +173,7 @@ def test_evaluation_run_has_all_params_metrics_and_inputs(project: Path) -> None
         "corruption.draws": "2",
         "model.kind": "conv",
         "loss.kind": "mse",
-        "learning_rate": "0.004",
+        "learning_rate": "0.008",
         "epochs": "1",
         "targets": "noisy",
         "evaluation.resamples": "100",
@@ -261,7 +261,7 @@ def test_an_edit_runs_what_it_touches(project: Path, edit: Callable[[Callable[[A
     assert "results/evaluate/clean/gaussian_conv/metrics.json" in dvc(project, "metrics", "diff")
     dvc(project, "plots", "show")
     runs = [run for run in tracked_runs(project) if run.info.run_name == "evaluate_clean@gaussian_conv"]
-    assert sorted(run.data.params["learning_rate"] for run in runs) == ["0.002", "0.004"]
+    assert sorted(run.data.params["learning_rate"] for run in runs) == ["0.002", "0.008"]
 
 
 def test_a_temporary_experiment_is_tracked_in_the_main_store(project: Path) -> None:
