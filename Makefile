@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick gpu test lint ui deliver lock clean
+.PHONY: help install run quick gpu test test-slow lint ui deliver verify prune readme lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ gpu: install  ## Train and evaluate the entries of params.gpu.yaml, of the paper
 test: install  ## Run the tests
 	pytest
 
+test-slow: install  ## Run the slow proofs: kills, fuzzing
+	pytest -m slow --numprocesses 0 --capture=no
+
 lint: install  ## Check format, style and types
 	ruff format --check .
 	ruff check .
@@ -45,9 +48,18 @@ ui: install  ## Show the runs: MLflow on http://127.0.0.1:5000 (PORT=... for ano
 deliver: install  ## Send MLflow runs that were kept on disk while the store was away
 	python -m stages.deliver
 
+verify: install  ## Run the pipeline again in a copy and say which outputs differ from dvc.lock (STAGES="..." for some)
+	python -m stages.verify .verify $(STAGES)
+
+prune: install  ## Remove what entries that are no longer in params.yaml have left
+	python -m stages.prune
+
+readme: install  ## Put the tables of results/ into the README
+	python -m stages.readme
+
 lock: install  ## Pin the dependencies of pyproject.toml anew, with hashes, for all platforms
 	uv pip compile --quiet --universal --generate-hashes --upgrade --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## Remove the environment, copies and checkpoints; data, results and runs stay
-	rm -rf .venv .scratch .gpu .checkpoints .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+	rm -rf .venv .scratch .gpu .verify .checkpoints .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -42,7 +42,8 @@ def main(
         "judge": read_json(judge / "params.json"),
         "evaluation": settings.model_dump(),
     }
-    x, labels = load_images(clean, "test"), load_labels(clean, "test")
+    x = load_images(clean, "test")
+    labels = load_labels(clean, "test", count=len(x))
     x_tilde = load_draws(corrupted, "test")[0]
     filters = load_table(baselines / "psnr.npz")
 

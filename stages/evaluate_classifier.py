@@ -22,7 +22,8 @@ def main(stage: str, name: str, trained: Path, clean: Path, output: Path) -> Non
     root, device = seed(), configure(compute())
     model, _ = models.load(trained / "model")
     params = {**read_json(trained / "model" / "params.json"), "evaluation": settings.model_dump()}
-    x, labels = load_images(clean, "test"), load_labels(clean, "test")
+    x = load_images(clean, "test")
+    labels = load_labels(clean, "test", count=len(x))
 
     with track(stage, name, params) as record, replacing(output) as folder:
         for path in (clean / "test.npy", clean / "test_labels.npy"):

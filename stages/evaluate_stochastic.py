@@ -35,7 +35,8 @@ def main(
         "evaluation": settings.model_dump(),
     }
     first = slice(entry.images)
-    x, labels = load_images(clean, "test")[first], load_labels(clean, "test")[first]
+    everything = load_images(clean, "test")
+    x, labels = everything[first], load_labels(clean, "test", count=len(everything))[first]
     x_tilde = load_draws(corrupted, "test")[0, first]
 
     with track("evaluate_stochastic", name, params) as record, replacing(output) as folder:

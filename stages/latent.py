@@ -47,10 +47,9 @@ def main(name: str, trained: Path, clean: Path, corrupted: Path, output: Path) -
     params = {**read_json(trained / "params.json"), "latent": latent.model_dump(), "evaluation": settings.model_dump()}
     inputs = [clean / f"{part}.npy" for part in ("train_labels", "validation", "test", "test_labels")]
     inputs += [corrupted / f"{split}.npy" for split in SPLITS]
-    x, labels = load_images(clean, "test"), load_labels(clean, "test")
-    x_tilde = load_draws(corrupted, "test")[0]
-    x_train = load_draws(corrupted, "train")[0, : latent.images]
-    train_labels = load_labels(clean, "train")[: latent.images]
+    x, x_tilde, x_train = load_images(clean, "test"), *(load_draws(corrupted, split)[0] for split in ("test", "train"))
+    labels, train_labels = load_labels(clean, "test", count=len(x)), load_labels(clean, "train", count=len(x_train))
+    x_train, train_labels = x_train[: latent.images], train_labels[: latent.images]
 
     with track("latent", name, params) as record, replacing(output) as folder:
         for path in inputs:

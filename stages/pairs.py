@@ -62,6 +62,9 @@ def pairs(
         batches = noisy_pairs(x_tilde, shared=entry.shared, **options)
         return Pairs(batches, validation, x_tilde.shape[1], files, validation)
     x, x_val = (resident(load_images(target, split), device) for split in ("train", "validation"))
+    for noisy, clean, split in ((x_tilde, x, "train"), (x_tilde_val, x_val, "validation")):
+        if noisy.shape[1] != len(clean):
+            raise ValueError(f"{corrupted / split}.npy: expected {len(clean)} images a draw, found {noisy.shape[1]}")
     files += [target / "train.npy", target / "validation.npy"]
     validation = pictures = to_float(x_tilde_val[0]), to_float(x_val)
     batches = _clean_targets(entry, corruption, x_tilde, x, options)

@@ -40,7 +40,7 @@ def main(name: str, trained: Path, clean: Path, corrupted: Path, output: Path) -
     inputs = [clean / f"{part}.npy" for part in ("train", "train_labels", "test")] + [corrupted / "test.npy"]
     everything = load_images(clean, "train")
     pairs = np.sort(stream(root, "posterior", "pairs").permutation(len(everything))[: entry.pairs])
-    examples, labels = as_float(everything[pairs]), load_labels(clean, "train")[pairs]
+    examples, labels = as_float(everything[pairs]), load_labels(clean, "train", count=len(everything))[pairs]
     x, x_tilde = as_float(load_images(clean, "test")[:IMAGES]), as_float(load_draws(corrupted, "test")[0, :IMAGES])
     kept = min(entry.kept, len(examples))
     drawn, mean = _draws(x_tilde, examples, corrupted, kept, stream(root, "posterior", "draws"))

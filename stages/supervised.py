@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from dae.compute import configure, error_rate, mean_loss, resident, to_float
+from dae.compute import configure, error_rate, mean_loss, require_alive, resident, to_float
 from dae.data.datasets import load_images, load_labels
 from dae.files import read_json
 from dae.params import Training
 from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.batches import in_order, supervised
-from dae.training.loop import Checkpoint, fit
+from dae.training.loop import Checkpoint, Row, fit
 from dae.training.losses import cross_entropy
 from stages.common import compute, seed
 from stages.publish import CHECKPOINTS, fingerprint, publish
@@ -36,8 +36,17 @@ def train_on_labels(
     params = {**params, **read_json(clean / "params.json"), "seed": root, "compute": machine.model_dump()}
     paths = [clean / f"{split}{part}.npy" for split in ("train", "validation") for part in ("", "_labels")]
     x, x_val = (resident(load_images(clean, split), device) for split in ("train", "validation"))
-    y, y_val = (resident(load_labels(clean, split), device) for split in ("train", "validation"))
+    counts = {"train": len(x), "validation": len(x_val)}
+    y, y_val = (resident(load_labels(clean, split, count=count), device) for split, count in counts.items())
     checkpoints = CHECKPOINTS / stage / item
+
+    def validate(net: nn.Module) -> Row:
+        require_alive(net, to_float(x_val[:100]), f"{stage} {item}")
+        return {
+            "validation_error": error_rate(net, in_order(x_val, y_val)),
+            "validation_loss": mean_loss(net, cross_entropy, in_order(x_val, y_val)),
+        }
+
     with track(stage, item, params) as record:
         for path in [*paths, *more_inputs]:
             record.input(path, path.stem)
@@ -45,10 +54,7 @@ def train_on_labels(
             model.to(device),
             cross_entropy,
             supervised(x, y, size=settings.batch_size, stream_of=partial(stream, root, stage)),
-            lambda net: {
-                "validation_error": error_rate(net, in_order(x_val, y_val)),
-                "validation_loss": mean_loss(net, cross_entropy, in_order(x_val, y_val)),
-            },
+            validate,
             count=len(x),
             settings=settings,
             seed=root,

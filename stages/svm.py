@@ -31,9 +31,8 @@ def main(name: str, clean: Path, output: Path) -> None:
     with track("svm", name, params) as record, replacing(output) as folder:
         for split in ("train", "validation", "test"):
             record.input(clean / f"{split}.npy", split)
-        labels = load_labels(clean, "test")
-        train, validation = ((_pixels(clean, split), load_labels(clean, split)) for split in ("train", "validation"))
-        chosen = choose_and_classify(train, validation, _pixels(clean, "test"), settings=entry)
+        train, validation, (x, labels) = (_pixels(clean, split) for split in ("train", "validation", "test"))
+        chosen = choose_and_classify(train, validation, x, settings=entry)
         wrong = chosen.predicted != labels
         metrics = {
             **with_intervals({"test_error": 100.0 * wrong}, settings=settings, rng=stream(root, "bootstrap", "error")),
@@ -50,10 +49,10 @@ def main(name: str, clean: Path, output: Path) -> None:
         record.artifact(folder / "classification.csv")
 
 
-def _pixels(clean: Path, split: str) -> NDArray[np.float32]:
-    """Images as rows (N, pixels) in [0, 1]."""
+def _pixels(clean: Path, split: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Images as rows (N, pixels) in [0, 1], and their labels."""
     images = as_float(load_images(clean, split))
-    return images.reshape(len(images), -1)
+    return images.reshape(len(images), -1), load_labels(clean, split, count=len(images))
 
 
 if __name__ == "__main__":

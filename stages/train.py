@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dae import models
-from dae.compute import Loss, configure, evaluating, mean_loss
+from dae.compute import Loss, configure, evaluating, mean_loss, require_alive
 from dae.files import read_json
 from dae.params import Clean, Noise2Noise, Perceptual, Restoration, Stochastic, Upscaler, read
 from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.batches import in_order
-from dae.training.loop import Checkpoint, Fit, fit
+from dae.training.loop import Checkpoint, Fit, Row, fit
 from dae.training.losses import build
 from stages.common import PARAMS, compute, run, seed
 from stages.pairs import pairs, require_provable
@@ -61,6 +61,11 @@ def main(
     loss = _loss(where, entry, root, features)
     files = [*data.files, *([features / "weights.safetensors"] if features else [])]
     checkpoints = CHECKPOINTS / f"train_{section}" / name
+
+    def validate(net: nn.Module) -> Row:
+        require_alive(net, data.validation[0][:100], f"{section} {name}")
+        return {"validation_loss": mean_loss(net, loss, in_order(*data.validation))}
+
     with track(f"train_{section}", name, params) as record:
         for path in files:
             record.input(path, path.stem)
@@ -68,7 +73,7 @@ def main(
             model,
             loss,
             data.batches,
-            lambda net: {"validation_loss": mean_loss(net, loss, in_order(*data.validation))},
+            validate,
             count=data.count,
             settings=entry,
             seed=root,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.compute import configure, error_rate, evaluating, mean_loss, penalised
+from dae.compute import configure, error_rate, evaluating, mean_loss, penalised, require_alive
 from dae.params import Compute
 from dae.training.losses import mse
 from tests.conftest import TOLERANCES
@@ -73,3 +73,15 @@ def test_configure(monkeypatch: pytest.MonkeyPatch) -> None:
             configure(Compute(device="cuda", threads=1))
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_network_that_says_the_same_of_everything_is_dead() -> None:
+    x = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    dead = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    nn.init.constant_(dead[0].bias, -100.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^clean a: the network's output is the same for 5 .* learning_rate"):
+        require_alive(dead, x, "clean a")
+    require_alive(nn.Linear(3, 2), x, "clean a")
+    require_alive(dead, x[:1].expand(5, 3), "clean a")  # nothing differs
+    require_alive(dead, x[:1], "clean a")
+    assert dead.training

@@ -211,7 +211,7 @@ def test_prepared_and_corrupted_folders(tmp_path: Path) -> None:
     np.save(tmp_path / "train.npy", x)
     np.save(tmp_path / "train_labels.npy", np.arange(4, dtype=np.uint8))
     assert isinstance(load_images(tmp_path, "train"), np.memmap)
-    assert load_labels(tmp_path, "train").tolist() == [0, 1, 2, 3]
+    assert load_labels(tmp_path, "train", count=4).tolist() == [0, 1, 2, 3]
     with pytest.raises(ValueError, match=r"train\.npy: expected 5 dimensions"):
         load_draws(tmp_path, "train")
     np.save(tmp_path / "test.npy", x[None].astype(np.float16))
@@ -219,7 +219,7 @@ def test_prepared_and_corrupted_folders(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"test\.npy: expected 4 dimensions"):
         load_images(tmp_path, "test")
     with pytest.raises(ValueError, match=r"validation_labels\.npy: no such file"):
-        load_labels(tmp_path, "validation")
+        load_labels(tmp_path, "validation", count=4)
 
 
 def test_files_of_mnist() -> None:

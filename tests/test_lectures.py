@@ -11,6 +11,7 @@ from dae.params import check
 from dae.summary import interval
 from stages.gpu import EXTRA, add
 from stages.quick import ROOT
+from stages.readme import insert
 
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
 ENTRIES = {f"{section}.{name}" for section, name, _ in check(ROOT / "params.yaml").entries()}
@@ -37,6 +38,24 @@ def test_figures_of_the_readme_exist() -> None:
     files = [name for name in shown if not name.startswith(("http", "#"))]
     assert files
     assert not [name for name in files if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("figure", sorted({system.figure for system in SYSTEMS}))
+def test_every_figure_is_there(figure: str) -> None:
+    assert (ROOT / "results" / figure).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["lectures", "summary"])
+def test_the_readme_shows_what_was_measured(name: str) -> None:
+    assert (ROOT / "results" / f"{name}.md").read_text() in (ROOT / "README.md").read_text()
+
+
+def test_a_table_takes_the_place_of_the_one_before() -> None:
+    text = "before\n<!-- a -->\nold\n<!-- end of a -->\nafter"
+    assert insert(text, "a", "new\n") == "before\n<!-- a -->\n\nnew\n\n<!-- end of a -->\nafter"
+    assert insert(insert(text, "a", "new\n"), "a", "new\n") == insert(text, "a", "new\n")
+    with pytest.raises(ValueError, match="expected <!-- b -->"):
+        insert(text, "b", "new")
 
 
 def test_rows_of_entries_alone_and_numbers_from_the_files(tmp_path: Path) -> None:

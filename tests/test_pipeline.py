@@ -1,10 +1,7 @@
 """The pipeline as a user runs it: real DVC, real MLflow, real MNIST, a small sample, one epoch."""
 
 import json
-import os
-import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,88 +13,15 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.files import read_csv
-from stages.quick import ROOT, copy_project, reduce, shrink
+from stages.quick import ROOT
+from tests.pipeline import STAGES, dvc, executed, finished_project
 
-# One entry of every kind of stage. Noise2Noise has a second one: an ablation is measured against the first.
-KEPT = {
-    "clean": ["gaussian_conv"],
-    "perceptual": ["lambda_1"],
-    "noise2noise": ["gaussian_conv"],
-    "upscaler": ["double"],
-    "stochastic": ["heavy_flow"],
-    "stacked": ["sdae_3"],
-    "svm": ["rbf"],
-    "latent": ["gaussian_conv"],
-    "posterior": ["block_large"],
-    "ablations": ["correlated_unet"],
-    "toy": ["spiral"],
-    "filters": ["gaussian"],
-}
-STAGES = {
-    "prepare@mnist",
-    "corrupt@gaussian",
-    "corrupt@block_large",
-    "corrupt@downsample",
-    "train_classifier@mnist",
-    "train_clean@gaussian_conv",
-    "train_perceptual@lambda_1",
-    "train_noise2noise@gaussian_conv",
-    "train_noise2noise@correlated_unet",
-    "train_upscaler@double",
-    "train_stochastic@heavy_flow",
-    "pretrain@sdae_3",
-    "finetune@sdae_3",
-    "baselines@gaussian",
-    "baselines@block_large",
-    "baselines@downsample",
-    "evaluate_classifier@mnist",
-    "evaluate_clean@gaussian_conv",
-    "evaluate_perceptual@lambda_1",
-    "evaluate_noise2noise@gaussian_conv",
-    "evaluate_noise2noise@correlated_unet",
-    "evaluate_upscaler@double",
-    "evaluate_stochastic@heavy_flow",
-    "evaluate_stacked@sdae_3",
-    "svm@rbf",
-    "latent@gaussian_conv",
-    "posterior@block_large",
-    "ablate@correlated_unet",
-    "toy@spiral",
-    "patches",
-    "filters@gaussian",
-    "plot",
-}
 REPEATED = (  # one for each way of drawing and computing
     *("corrupt@gaussian", "baselines@downsample", "patches"),
     *("train_perceptual@lambda_1", "train_noise2noise@gaussian_conv", "train_stochastic@heavy_flow"),
     *("pretrain@sdae_3", "toy@spiral", "filters@gaussian"),
     *("evaluate_stochastic@heavy_flow", "svm@rbf", "latent@gaussian_conv", "posterior@block_large"),
 )
-
-
-def one_of_each(params: Any) -> None:
-    """KEPT on a few images, with small networks; what names further entries names the ones that are there."""
-    params["perceptual"]["lambda_1"]["features"] = "mnist"
-    params["stochastic"]["heavy_flow"] |= {"corruption": "gaussian", "reference": "gaussian_conv"}
-    params["posterior"]["block_large"]["denoiser"] = "gaussian_conv"
-    params["ablations"]["correlated_unet"]["reference"] = "gaussian_conv"
-    reduce(params, KEPT)
-    shrink(params, limit=300)
-    params["compute"]["threads"] = 1
-    params["stacked"]["sdae_3"]["hidden"] = [32, 16, 8]
-    params["noise2noise"]["correlated_unet"]["model"] |= {"width": 4, "levels": 2}
-    params["stochastic"]["heavy_flow"]["model"] |= {"width": 4, "levels": 2}
-
-
-def dvc(project: Path, *arguments: str, expect: int = 0) -> str:
-    """Run a DVC command in the project; its output, both streams."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")}
-    command = [sys.executable, "-m", "dvc", *arguments]
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    output = done.stdout + done.stderr
-    assert done.returncode == expect, output
-    return output
 
 
 def test_no_nested_default_is_shared() -> None:
@@ -113,20 +37,9 @@ def test_one_of_each_is_of_every_kind_of_stage() -> None:
     assert set(REPEATED) <= STAGES
 
 
-def executed(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '([^']+)'", output))
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pipeline") / "project"
-    copy_project(folder, one_of_each)
-    dvc(folder, "repro")
-    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
-    subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "results"], cwd=folder, check=True
-    )
-    return folder
+    return finished_project(tmp_path_factory)
 
 
 def tracked_runs(project: Path) -> list[Any]:

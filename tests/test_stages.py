@@ -1,8 +1,6 @@
 """A user's mistakes, made on purpose: one line that names the file and the key or value, and nothing half-written."""
 
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from dae.data.datasets import IDX_FILES, idx_bytes
-from stages.common import run
 from stages.quick import ROOT, shrink
+from tests.calling import call, fails
 
 Edit = Callable[[Any], Any]
 
@@ -49,28 +47,6 @@ def edit_params(project: Path, change: Edit, source: Path | None = None) -> None
     params = yaml.load(source or project / "params.yaml")
     change(params)
     yaml.dump(params, project / "params.yaml")
-
-
-def call(stage: str, *arguments: str) -> int:
-    """Run a stage's command in this process; its exit code."""
-    before = sys.argv
-    sys.argv = [stage, *arguments]
-    try:
-        run(import_module(f"stages.{stage}").main)
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
-
-
-def fails(capsys: pytest.CaptureFixture[str], stage: str, *arguments: str) -> str:
-    """The one line that a failing stage prints."""
-    capsys.readouterr()
-    assert call(stage, *arguments) == 1
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    return errors[0]
 
 
 def set_(path: str, value: Any) -> Edit:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from dae.params import Compute
 
+DEAD = 1e-6  # standard deviation over inputs below which an output counts as constant
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -46,6 +48,17 @@ def penalised(loss: Loss, model: nn.Module) -> Loss:
     Of a variational autoencoder that is the divergence of the code's distribution from the prior.
     """
     return lambda output, target: loss(output, target) + getattr(model, "penalty", 0.0)
+
+
+def require_alive(model: nn.Module, x: Tensor, name: str) -> None:
+    """Raises ValueError if the network says the same of inputs (N, ...) that differ, as one whose units have died."""
+    with evaluating(model):
+        output = model(x).float()
+    if len(x) > 1 and float(output.std(dim=0).max()) < DEAD < float(x.std(dim=0).max()):
+        raise ValueError(
+            f"{name}: the network's output is the same for {len(x)} validation inputs that differ: its units have "
+            "died; a lower learning_rate is the likely cure"
+        )
 
 
 def mean_loss(model: nn.Module, loss: Loss, batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -102,9 +102,13 @@ def load_images(folder: Path, name: str) -> NDArray[np.uint8]:
     return load_array(folder / f"{name}.npy", ndim=4, dtypes=["uint8"])
 
 
-def load_labels(folder: Path, name: str) -> NDArray[np.uint8]:
-    """Labels (N,) of a split of a prepared folder."""
-    return load_array(folder / f"{name}_labels.npy", ndim=1, dtypes=["uint8"])
+def load_labels(folder: Path, name: str, *, count: int) -> NDArray[np.uint8]:
+    """Labels (N,) of a split of a prepared folder. Raises ValueError unless they are of `count` images and classes."""
+    path = folder / f"{name}_labels.npy"
+    labels: NDArray[np.uint8] = load_array(path, ndim=1, dtypes=["uint8"])
+    if len(labels) != count or labels.max(initial=0) >= CLASSES:
+        raise ValueError(f"{path}: expected {count} labels below {CLASSES}, found {len(labels)} up to {labels.max()}")
+    return labels
 
 
 def load_draws(folder: Path, name: str) -> NDArray[Any]:

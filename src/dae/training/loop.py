@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import pickle
 import sys
 import time
@@ -17,6 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, O
 from tqdm import tqdm
 
 from dae.compute import Loss, evaluating, penalised
+from dae.files import replacing_file
 from dae.params import Training
 from dae.seeding import torch_stream
 from dae.training.batches import Batch, Batches
@@ -176,11 +176,12 @@ def _line(name: str, row: Row, epochs: int, seconds: float) -> str:
 
 def _save(checkpoint: Checkpoint, parts: dict[str, Any], result: Fit) -> None:
     """Write the state to a temporary name and rename it, so that a checkpoint is whole or absent."""
-    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: part.state_dict() for name, part in parts.items()}
-    fresh = checkpoint.path.with_suffix(".tmp")
-    torch.save({"fingerprint": checkpoint.fingerprint, "result": vars(result), **state}, fresh)
-    os.replace(fresh, checkpoint.path)
+    with replacing_file(checkpoint.path) as fresh:
+        try:
+            torch.save({"fingerprint": checkpoint.fingerprint, "result": vars(result), **state}, fresh)
+        except RuntimeError as error:  # what PyTorch makes of a full disk
+            raise OSError(f"{checkpoint.path}: cannot be written: {str(error).splitlines()[0]}") from None
 
 
 def _resume(checkpoint: Checkpoint, parts: dict[str, Any]) -> Fit:

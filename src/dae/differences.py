@@ -1,0 +1,61 @@
+"""How far two files of the same making are apart: arrays, weights and numbers by their largest difference."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from dae.files import flat, load_table, read_csv, read_json
+
+
+def differences(ours: Path, theirs: Path) -> list[str]:
+    """A line for each file of two folders, or for two files, that is not the same in both; none if nothing differs."""
+    if not (ours.is_dir() or theirs.is_dir()):
+        return _of_files(ours, theirs)
+    names = {path.relative_to(base) for base in (ours, theirs) for path in base.rglob("*") if path.is_file()}
+    return [f"{name}: {line}" for name in sorted(names) for line in _of_files(ours / name, theirs / name)]
+
+
+def _of_files(ours: Path, theirs: Path) -> list[str]:
+    for path, other in ((ours, "the first"), (theirs, "the second")):
+        if not path.exists():
+            return [f"not in {other}"]
+    if ours.read_bytes() == theirs.read_bytes():
+        return []
+    try:
+        a, b = _content(ours), _content(theirs)
+    except ValueError as error:
+        return [str(error)]
+    if set(a) != set(b):
+        return [f"{', '.join(sorted(set(a) ^ set(b)))} in one of them alone"]
+    lines = [line for name in a if (line := _of_values(name, a[name], b[name]))]
+    return lines or ["bytes differ, values do not"]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Named values of a file; of a kind that is not known, its bytes."""
+    if path.suffix == ".npy":
+        return {"array": np.load(path, mmap_mode="r", allow_pickle=False)}
+    if path.suffix == ".npz":
+        return load_table(path)
+    if path.suffix == ".safetensors":
+        return dict(load_file(path))
+    if path.suffix == ".json":
+        return flat(read_json(path))
+    if path.suffix == ".csv":
+        return flat({f"row {k + 1}": row for k, row in enumerate(read_csv(path))})
+    return {"content": path.read_bytes()}
+
+
+def _of_values(name: str, a: Any, b: Any) -> str:
+    if isinstance(a, bytes):
+        return f"{len(a)} and {len(b)} bytes" if a != b else ""
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return f"{name}: {a!r} and {b!r}" if a != b else ""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return f"{name}: {a.dtype} {a.shape} and {b.dtype} {b.shape}"
+    if np.array_equal(a, b):
+        return ""
+    far = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+    return f"{name}: {np.count_nonzero(far)} of {far.size} values differ, by {far.max():.3g} at most"

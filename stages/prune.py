@@ -1,0 +1,48 @@
+"""Remove what entries that are no longer in params.yaml have left: their outputs, and their part of dvc.lock."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from stages.common import run
+
+
+def main() -> None:
+    """Remove the outputs of stages that dvc.yaml and params.yaml no longer make, and forget these stages."""
+    with Repo() as repo:
+        stages = {stage.addressing for stage in repo.index.stages}
+        kept = {Path(out.fs_path).resolve() for stage in repo.index.stages for out in stage.outs}
+        root = Path(repo.root_dir)
+    yaml, path = YAML(), root / "dvc.lock"
+    yaml.default_flow_style = False
+    lock: dict[str, Any] = yaml.load(path) if path.exists() else {}
+    for name in [name for name in lock.get("stages", {}) if name not in stages]:
+        for out in lock["stages"].pop(name).get("outs", []):
+            if (root / out["path"]).resolve() not in kept:
+                remove(root / out["path"], root)
+        print(f"removed {name}")
+    if lock:
+        fresh = path.with_name(".dvc.lock.tmp")
+        yaml.dump(lock, fresh)
+        fresh.replace(path)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file or folder, and the folders above it that are empty then. Raises ValueError outside `root`."""
+    if not path.resolve().is_relative_to(root.resolve()) or path.resolve() == root.resolve():
+        raise ValueError(f"{path}: expected an output within {root}")
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent == root or not parent.exists() or any(parent.iterdir()):
+            break
+        parent.rmdir()
+
+
+if __name__ == "__main__":
+    run(main)
