@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick gpu test test-slow lint ui deliver verify prune readme lock clean
+.PHONY: help install run quick gpu test test-slow lint ui deliver verify audit prune readme lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ deliver: install  ## Send MLflow runs that were kept on disk while the store was
 
 verify: install  ## Run the pipeline again in a copy and say which outputs differ from dvc.lock (STAGES="..." for some)
 	python -m stages.verify .verify $(STAGES)
+
+audit: install  ## Ask whether a locked dependency is known to be vulnerable
+	python -m stages.audit
 
 prune: install  ## Remove what entries that are no longer in params.yaml have left
 	python -m stages.prune

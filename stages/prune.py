@@ -4,18 +4,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from dae.files import replacing_file
 from stages.common import run
 
 
 def main() -> None:
     """Remove the outputs of stages that dvc.yaml and params.yaml no longer make, and forget these stages."""
-    with Repo() as repo:
-        stages = {stage.addressing for stage in repo.index.stages}
-        kept = {Path(out.fs_path).resolve() for stage in repo.index.stages for out in stage.outs}
-        root = Path(repo.root_dir)
+    try:
+        with Repo() as repo, repo.lock:
+            prune(repo)
+    except DvcException as error:
+        raise ValueError(str(error)) from None
+
+
+def prune(repo: Repo) -> None:
+    """As `main`, for a repository whose lock is held."""
+    root = Path(repo.root_dir)
+    stages = {stage.addressing for stage in repo.index.stages}
+    kept = {Path(out.fs_path).resolve() for stage in repo.index.stages for out in stage.outs}
     yaml, path = YAML(), root / "dvc.lock"
     yaml.default_flow_style = False
     lock: dict[str, Any] = yaml.load(path) if path.exists() else {}
@@ -25,9 +35,8 @@ def main() -> None:
                 remove(root / out["path"], root)
         print(f"removed {name}")
     if lock:
-        fresh = path.with_name(".dvc.lock.tmp")
-        yaml.dump(lock, fresh)
-        fresh.replace(path)
+        with replacing_file(path) as fresh:
+            yaml.dump(lock, fresh)
 
 
 def remove(path: Path, root: Path) -> None:

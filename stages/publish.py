@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
-        str(torch.cuda.is_available()),
+        f"{torch.__version__} {np.__version__} {torch.cuda.is_available()}",
         *(md5(path) for path in [*inputs, *code]),
     ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
@@ -41,10 +40,9 @@ def publish(
     result: Fit,
     params: Mapping[str, Any],
     example: NDArray[Any],
-    checkpoints: Path,
     snapshots: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write a trained network with its history to OUTPUT, log them, and drop the checkpoints.
+    """Write a trained network with its history to OUTPUT, and log them.
 
     `card`: kind and arguments of the network; `result`: its Fit; `example`: a batch of inputs, float32; `snapshots`:
     named arrays for snapshots.npz.
@@ -64,4 +62,3 @@ def publish(
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
     record.model(output / "model", example)
-    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Training on labels, shared by the judge and by fine-tuning."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,5 +72,5 @@ def train_on_labels(
             result=result,
             params=params,
             example=example,
-            checkpoints=checkpoints,
         )
+    shutil.rmtree(checkpoints, ignore_errors=True)

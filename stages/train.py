@@ -1,5 +1,6 @@
 """Train a denoiser: clean targets, Noise2Noise, upscaling and sampling differ in the pairs that they are handed."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,9 +91,9 @@ def main(
             result=result,
             params=params,
             example=data.validation[0][:2].cpu().numpy(),
-            checkpoints=checkpoints,
             snapshots=_snapshots(result, *(part[:PICTURES] for part in data.pictures)),
         )
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _loss(where: str, entry: Restoration, root: int, features: Path | None) -> Loss:

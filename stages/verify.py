@@ -22,8 +22,10 @@ def main(folder: Path, targets: Annotated[list[str] | None, typer.Argument()] = 
     if code := subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
         raise SystemExit(code)
     lines, count = compare(ROOT, folder)
+    if not targets:
+        lines += [f"{stage}: {path}: not made" for stage, path in _hashes(ROOT).keys() - _hashes(folder).keys()]
     print("\n".join([*lines, f"{count} outputs compared, {len(lines)} differ"]))
-    raise SystemExit(1 if lines else 0)
+    raise SystemExit(1 if lines or not count else 0)
 
 
 def compare(ours: Path, theirs: Path) -> tuple[list[str], int]:

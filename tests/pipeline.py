@@ -31,7 +31,6 @@ KEPT = {
 STAGES = {
     "prepare@mnist",
     "corrupt@gaussian",
-    "corrupt@block_large",
     "corrupt@downsample",
     "train_classifier@mnist",
     "train_clean@gaussian_conv",
@@ -43,7 +42,6 @@ STAGES = {
     "pretrain@sdae_3",
     "finetune@sdae_3",
     "baselines@gaussian",
-    "baselines@block_large",
     "baselines@downsample",
     "evaluate_classifier@mnist",
     "evaluate_clean@gaussian_conv",
@@ -68,7 +66,7 @@ def one_of_each(params: Any) -> None:
     """KEPT on a few images, with small networks; what names further entries names the ones that are there."""
     params["perceptual"]["lambda_1"]["features"] = "mnist"
     params["stochastic"]["heavy_flow"] |= {"corruption": "gaussian", "reference": "gaussian_conv"}
-    params["posterior"]["block_large"]["denoiser"] = "gaussian_conv"
+    params["posterior"]["block_large"] |= {"corruption": "gaussian", "denoiser": "gaussian_conv"}
     params["ablations"]["correlated_unet"]["reference"] = "gaussian_conv"
     reduce(params, KEPT)
     shrink(params, limit=300)

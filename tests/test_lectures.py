@@ -1,6 +1,8 @@
 """The table of the lectures: its entries exist, it takes its numbers from the results."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,15 @@ def test_every_figure_is_there(figure: str) -> None:
 
 @pytest.mark.parametrize("name", ["lectures", "summary"])
 def test_the_readme_shows_what_was_measured(name: str) -> None:
-    assert (ROOT / "results" / f"{name}.md").read_text() in (ROOT / "README.md").read_text()
+    """As committed, so that whoever tries something else is not told to edit the README; `make readme` does it."""
+    readme, table = (committed(path) for path in ("README.md", f"results/{name}.md"))
+    assert table in readme
+    assert not re.findall(r"@[A-Z]+@", readme)
+
+
+def committed(path: str) -> str:
+    command = ["git", "show", f"HEAD:{path}"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def test_a_table_takes_the_place_of_the_one_before() -> None:

@@ -129,6 +129,11 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("steps: 3", "steps: 2.5", ["stochastic.drawn.steps: ", "integer", "found 2.5"]),
     ("samples: 4", "samples: 1", ["stochastic.drawn.samples: ", "greater than or equal to 2", "found 1"]),
     ("    images: 5", "    images: 0", ["stochastic.drawn.images: ", "found 0"]),
+    (
+        "inputs: 3}\n    corruption: gaussian\n    loss: {kind: mse}",
+        "inputs: 3}\n    corruption: gaussian\n    loss: {kind: l1}",
+        ["stochastic.drawn.loss", "kind: expected one of ", "mse", "found 'l1'"],
+    ),
     ("    reference: first\n", "", ["stochastic.drawn.reference: missing"]),
     ("activation: relu", "activation: tanh", ["stacked.fourth.activation: ", "'sigmoid'", "found 'tanh'"]),
     ("layers: denoising", "layers: dbn", ["stacked.fourth.layers: ", "'rbm'", "found 'dbn'"]),
@@ -238,6 +243,22 @@ def test_a_reference_is_sought_where_its_section_wants_it(path: Path) -> None:
     """An ablation's among `noise2noise`, that of samples among `clean`."""
     assert "ablations.second.reference" in fault(path, SMALL.replace("reference: second", "reference: first"))
     assert "stochastic.drawn.reference" in fault(path, SMALL.replace("reference: first", "reference: second"))
+
+
+OTHERS = "  other: {dataset: digits, kind: gaussian, sigma: 0.1, draws: 2}\n  downsample:"
+
+
+@pytest.mark.parametrize("where", ["posterior.many", "ablations.second", "stochastic.drawn"])
+def test_what_is_compared_saw_the_same_corruption(path: Path, where: str) -> None:
+    section, name = where.split(".")
+    before, found, after = SMALL.replace("  downsample:", OTHERS, 1).partition(f"\n{section}:\n  {name}:")
+    message = fault(path, before + found + after.replace("corruption: gaussian", "corruption: other", 1))
+    assert message == f"{path}: {where}.corruption: expected gaussian, which the denoiser saw, found other"
+
+
+def test_an_ablation_is_of_gaussian_noise(path: Path) -> None:
+    message = fault(path, SMALL.replace("kind: gaussian, sigma: 0.5", "kind: speckle, sigma: 0.5"))
+    assert "ablations.second.corruption: the prediction is for kind gaussian, found speckle" in message
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ REPEATED = (  # one for each way of drawing and computing
     *("pretrain@sdae_3", "toy@spiral", "filters@gaussian"),
     *("evaluate_stochastic@heavy_flow", "svm@rbf", "latent@gaussian_conv", "posterior@block_large"),
 )
+
+
+PERCEPTUAL = {"train_perceptual@lambda_1", "evaluate_perceptual@lambda_1"}
 
 
 def test_no_nested_default_is_shared() -> None:
@@ -181,6 +185,28 @@ def test_a_temporary_experiment_is_tracked_in_the_main_store(project: Path) -> N
     before = len(tracked_runs(project))
     dvc(project, "exp", "run", "--temp", "-S", "noise2noise.gaussian_conv.weight_decay=0.001")
     assert len(tracked_runs(project)) == before + 4  # trained, evaluated, the ablation beside it, plotted
+
+
+def drop(params: Any) -> None:
+    """The perceptual entry goes, from the figures too."""
+    del params["perceptual"]["lambda_1"]
+    for members in params["comparisons"].values():
+        members[:] = [member for member in members if member != "perceptual.lambda_1"]
+
+
+def test_what_a_dropped_entry_has_left_is_pruned(project: Path, edit: Callable[[Callable[[Any], None]], None]) -> None:
+    edit(drop)
+    others = YAML(typ="safe").load(project / "dvc.lock")["stages"].keys() - PERCEPTUAL
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.prune"], cwd=project, check=True, capture_output=True, text=True
+    )
+    assert set(done.stdout.splitlines()) == {f"removed {stage}" for stage in PERCEPTUAL}
+    assert YAML(typ="safe").load(project / "dvc.lock")["stages"].keys() == others
+    assert not (project / "results/perceptual").exists()
+    assert not (project / "results/evaluate/perceptual").exists()
+    assert (project / "results/evaluate/clean/gaussian_conv/metrics.json").exists()
+    assert executed(dvc(project, "repro")) == {"plot"}
+    assert "perceptual" not in (project / "results/summary.md").read_text()
 
 
 def test_a_mistake_is_one_line_and_leaves_earlier_results(

@@ -13,7 +13,8 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +36,68 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 def serve(box: Path, key: str) -> None:
     """Send the journals in `box` that are for couriers with `key`, until there was none for a while."""
-    busy, down = time.monotonic(), dict[str, tuple[float, str]]()
-    starts: dict[Path, dict[str, Any]] = {}
-    sent: dict[Path, int] = {}  # size of the events when they were last sent
-    opened: dict[str, int | None] = {}
+    busy = time.monotonic()
+    known = _Known()
     while time.monotonic() - busy < IDLE and box.exists():
         for folder in _journals(box):
             try:
-                start = starts.get(folder) or starts.setdefault(folder, _events(folder)[0])
-                size = (folder / "events.jsonl").stat().st_size
-            except (OSError, ValueError, IndexError):
-                continue  # being made, or taken away
-            if start.get("key") != key or (folder / "failed").exists():
-                continue
-            busy, store = time.monotonic(), start["store"]
-            if store in opened and opened[store] != _inode(store):
-                return  # another file lies there now, and open connections write to the one that went
-            if sent.get(folder) == size and not _close_abandoned(folder):
-                continue
-            sent[folder] = size
-            try:
-                since, reason = down.get(store, (-FORGIVE, ""))
-                if time.monotonic() - since < FORGIVE:
-                    raise ConnectionError(reason)
-                deliver(folder, store)
-                opened[store] = _inode(store)
-            except Timeout:
-                continue
-            except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
-                down[store] = (time.monotonic(), _one_line(error))
-                (folder / "failed").write_text(_one_line(error), encoding="utf-8")
+                start = known.starts.get(folder) or known.starts.setdefault(folder, _events(folder)[0])
+                if start.get("key") != key:
+                    continue
+                if known.replaced(start["store"]):
+                    return
+                if _take(folder, start["store"], known):
+                    busy = time.monotonic()
+            except (OSError, LookupError):
+                continue  # it is being made, or another process has taken it away
         time.sleep(POLL)
+
+
+@dataclass
+class _Known:
+    """What a courier remembers: first events; sizes of what was sent; which file a store was; stores that failed."""
+
+    starts: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    sent: dict[Path, int] = field(default_factory=dict)
+    opened: dict[str, int | None] = field(default_factory=dict)
+    down: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def replaced(self, store: str) -> bool:
+        """Whether another file lies there now: open connections would write to the one that went."""
+        return store in self.opened and self.opened[store] != _inode(store)
+
+    def failure(self, store: str) -> str:
+        """Why the store is not to be asked now, if it failed a moment ago."""
+        since, reason = self.down.get(store, (-FORGIVE, ""))
+        return reason if time.monotonic() - since < FORGIVE else ""
+
+
+def _take(folder: Path, store: str, known: _Known) -> bool:
+    """Send what is new of a journal; whether it is one to stay awake for: not one that failed and whose stage ended."""
+    size = (folder / "events.jsonl").stat().st_size
+    failed = folder / "failed"
+    if failed.exists():
+        if known.failure(store):
+            return _lives(folder)
+        if not _lives(folder):
+            return False
+        failed.unlink()  # the store may be there again
+    elif known.sent.get(folder) == size and not _close_abandoned(folder):
+        return True
+    known.sent[folder] = size
+    reason = known.failure(store)
+    if not reason:
+        try:
+            deliver(folder, store)
+            known.opened[store] = _inode(store)
+        except Timeout:
+            known.sent.pop(folder)
+        except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
+            reason = _one_line(error)
+            known.down[store] = (time.monotonic(), reason)
+    if reason:
+        failed.write_text(reason, encoding="utf-8")
+    return True
 
 
 def deliver_all() -> tuple[int, int]:
@@ -76,10 +108,11 @@ def deliver_all() -> tuple[int, int]:
     sent = failed = 0
     for folder in _journals(outbox()):
         try:
-            with FileLock(folder / "lock", timeout=0):
+            with FileLock(folder / "lock", timeout=0.5):
                 _end(folder)
-                deliver(folder, store_uri(home()))
-            sent += 1
+                if folder.exists():
+                    deliver(folder, store_uri(home()))
+                    sent += 1
         except Timeout:
             continue
         except Exception as error:  # noqa: BLE001 (as there)
@@ -95,7 +128,7 @@ def deliver(folder: Path, store: str) -> None:
     """
     with FileLock(folder / "sending", timeout=0):
         events = _events(folder)
-        client, experiment = _client(store, events[0]["experiment"], folder.parents[1])
+        client, experiment = _client(store, events[0]["experiment"])
         state = read_json(folder / "sent.json") if (folder / "sent.json").exists() else {}
         if state.get("store") != store:
             state = {}
@@ -111,33 +144,46 @@ def deliver(folder: Path, store: str) -> None:
 
 def _journals(box: Path) -> list[Path]:
     """Folders with something in them to send, oldest first."""
-    return sorted((path.parent for path in box.glob("*/events.jsonl")), key=lambda folder: folder.stat().st_ctime)
+    ages = {}
+    for path in box.glob("*/events.jsonl"):
+        with suppress(OSError):  # another process takes journals away too
+            ages[path.parent] = (path.parent / "lock").stat().st_mtime_ns
+    return sorted(ages, key=lambda folder: ages[folder])
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; a last one that was cut off does not count."""
-    lines = (folder / "events.jsonl").read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """The lines of a journal; one that was cut off, by a kill or a full disk, does not count."""
+    events = []
+    for line in (folder / "events.jsonl").read_text(encoding="utf-8").split("\n"):
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    return events
+
+
+def _lives(folder: Path) -> bool:
+    """Whether the stage of a journal is still there: it holds the lock."""
+    try:
+        FileLock(folder / "lock", timeout=0).acquire().lock.release()
+    except Timeout:
+        return True
+    return False
 
 
 def _close_abandoned(folder: Path) -> bool:
     """Whether the stage was killed before its journal's end; the end is put there then."""
-    try:
-        with FileLock(folder / "lock", timeout=0):
-            _end(folder)
-            return True
-    except Timeout:
+    if _lives(folder):
         return False
+    _end(folder)
+    return True
 
 
 def _end(folder: Path) -> None:
-    """End the journal of a stage that is no more."""
-    if _events(folder)[-1]["event"] == "end":
-        return
-    text = (folder / "events.jsonl").read_text(encoding="utf-8")
-    if not text.endswith("\n"):  # killed while it wrote
-        (folder / "events.jsonl").write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
-    append(folder, "end", status="KILLED")
+    """End the journal of a stage that is no more; one without a beginning is dropped."""
+    events = _events(folder)
+    if not events or events[0]["event"] != "start":
+        shutil.rmtree(folder)
+    elif events[-1]["event"] != "end":
+        append(folder, "end", status="KILLED")
 
 
 def _inode(store: str) -> int | None:
@@ -150,20 +196,23 @@ def _one_line(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
-def _client(uri: str, name: str, root: Path) -> tuple[Any, str]:
-    """A client of the store and the experiment's id; a new SQLite store is created by one process at a time."""
+def _client(uri: str, name: str) -> tuple[Any, str]:
+    """A client of the store and the experiment's id; a new SQLite store is created by one process at a time.
+
+    Beside a SQLite store stand its lock and its artifacts.
+    """
     with _quiet():
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
-        local = uri.startswith("sqlite")
-        with FileLock(root / "mlflow.db.lock", timeout=20) if local else nullcontext():
+        file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+        with FileLock(f"{file}.lock", timeout=20) if file else nullcontext():
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(name)
             if found:
                 return client, found.experiment_id
             try:
-                where = (root / "mlartifacts").as_uri() if local else None
+                where = (file.resolve().parent / "mlartifacts").as_uri() if file else None
                 return client, client.create_experiment(name, artifact_location=where)
             except MlflowException:  # somebody else made it meanwhile
                 if found := client.get_experiment_by_name(name):

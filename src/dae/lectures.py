@@ -110,7 +110,6 @@ SYSTEMS = (
         "figures/median_and_mode_digits.png",
         (PSNR, BIAS),
     ),
-    System("001", "  L1 there", "noise2noise.impulse_l1", "figures/median_and_mode_digits.png", (PSNR, BIAS)),
     System("001", "  L2 there", "noise2noise.impulse_l2", "figures/median_and_mode_digits.png", (PSNR, BIAS)),
     System("001", "U-Net, clean targets", "clean.gaussian_unet", "figures/networks_digits.png", (PSNR, READ)),
     System("001", "U-Net, Noise2Noise", "noise2noise.gaussian_unet", "figures/noise2noise_digits.png", (PSNR, READ)),
@@ -163,7 +162,7 @@ SYSTEMS = (
             "figures/perceptual_measures.png",
             (PSNR, SHARP, READ),
         )
-        for name, weight in {"lambda_001": "0.01", "lambda_01": "0.1", "lambda_1": "1"}.items()
+        for name, weight in {"lambda_0": "0", "lambda_01": "0.1", "lambda_1": "1"}.items()
     ),
     System(
         "003", "batch-normalised network, 128 codes", "clean.gaussian_bn_conv", "figures/networks_digits.png", (PSNR,)

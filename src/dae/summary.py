@@ -17,6 +17,7 @@ COLUMNS = (
     "loss",
     "parameters",
     "epochs",
+    "images",
     *(f"psnr{end}" for end in ("", "_low", "_high", "_input")),
     "best_filter",
     "psnr_best_filter",
@@ -44,6 +45,7 @@ def restoration_row(results: Path, section: str, name: str) -> Row:
         "model": params["model"]["kind"],
         "loss": params["loss"]["kind"],
         "epochs": params["epochs"],
+        "images": params.get("images"),
         "best_filter": best,
         "psnr_best_filter": filters[best]["psnr"],
         **{f"gain{end}": figures[f"gain_over_{best}{end}"] for end in ("", "_low", "_high")},
@@ -92,8 +94,8 @@ def markdown(rows: Sequence[Row]) -> str:
             f"{row['section']}: {row['name']}",
             row["corruption"],
             f"{row['psnr_input']:.2f}",
-            f"{row['psnr_best_filter']:.2f} ({row['best_filter'].replace('_', ' ')})",
             interval(row, "psnr", 2),
+            f"{interval(row, 'gain', 2)} ({row['best_filter'].replace('_', ' ')})",
             interval(row, "ssim", 3),
             f"{row['sharpness']:.2f}",
             f"{100 * row['accuracy_corrupted']:.2f}",
@@ -108,7 +110,7 @@ def markdown(rows: Sequence[Row]) -> str:
         if "test_error" in row
     ]
     header = [
-        *("denoiser", "corruption", "input, dB", "best filter, dB", "PSNR, dB", "SSIM", "sharpness"),
+        *("denoiser", "corruption", "input, dB", "PSNR, dB", "gain over the best filter, dB", "SSIM", "sharpness"),
         *("M on corrupted, %", "M on restored, %"),
     ]
     return table(header, restoring) + "\n" + table(["classifier", "parameters", "test error, %"], classifying)

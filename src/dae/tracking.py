@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ def store_uri(root: Path) -> str:
 class Run:
     """What a stage says of itself."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir(parents=True)
         self.lock = FileLock(folder / "lock")  # held while the stage lives
@@ -74,6 +74,7 @@ class Run:
         """One row of a training's history."""
         values = {f"{prefix}{key}": value for key, value in row.items() if key != "epoch"}
         self.metrics({**values, f"{prefix}seconds": seconds}, step=row["epoch"])
+        _call_courier(self.folder.parent, self.key)
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """A file or folder, copied into the run's artifacts."""
@@ -110,8 +111,9 @@ class Run:
 def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run]:
     """The MLflow run of a stage: named stage@item, tagged, with all `params`; failed if the block raises."""
     box = outbox()
-    journal, key = Run(box / uuid.uuid4().hex), _key()
-    begin(journal, f"{stage}@{item}" if item else stage, _tags(journal, stage, item or ""), key)
+    key = _key()
+    journal = Run(box / uuid.uuid4().hex, key)
+    _begin(journal, f"{stage}@{item}" if item else stage, _tags(journal, stage, item or ""))
     journal.params(params)
     _call_courier(box, key)
     status = "FAILED"
@@ -123,21 +125,22 @@ def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run
         raise
     finally:
         append(journal.folder, "end", status=status)
-        _wait(journal.folder, box, key)
+        with suppress(KeyboardInterrupt):  # whoever is tired of waiting for MLflow loses no work
+            _wait(journal.folder, box, key)
         journal.lock.release()
 
 
-def begin(journal: Run, name: str, tags: Mapping[str, str], key: str) -> None:
+def _begin(journal: Run, name: str, tags: Mapping[str, str]) -> None:
     """The first event: what the run is called, the store that it is for, the couriers that may take it."""
     where = {"store": store_uri(home()), "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)}
-    append(journal.folder, "start", name=name, tags=dict(tags), key=key, **where)
+    append(journal.folder, "start", name=name, tags=dict(tags), key=journal.key, **where)
 
 
 def append(folder: Path, event: str, **content: Any) -> None:
     """One more line of a journal."""
     line = json.dumps({"event": event, "time": time.time_ns() // 1_000_000, **content})
     with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+        file.write(f"\n{line}\n" if file.tell() else f"{line}\n")  # apart from one that a full disk has cut off
 
 
 def _key() -> str:
@@ -176,7 +179,7 @@ def _wait(folder: Path, box: Path, key: str) -> None:
         if (folder / "failed").exists():
             reason = (folder / "failed").read_text(encoding="utf-8")
         elif time.monotonic() - began > PATIENCE:
-            reason = f"no answer within {PATIENCE:.0f} s"
+            reason = f"not taken within {PATIENCE:.0f} s"
         else:
             if time.monotonic() - called > 3:  # it may have died
                 _call_courier(box, key)
@@ -184,7 +187,7 @@ def _wait(folder: Path, box: Path, key: str) -> None:
             time.sleep(0.02)
             continue
         print(
-            f"warning: MLflow at {store_uri(home())} is not to be reached ({reason}); the run is kept in {folder}; "
+            f"warning: MLflow at {store_uri(home())} has not got the run ({reason}); it is kept in {folder}; "
             "`make deliver` sends it later",
             file=sys.stderr,
         )
@@ -193,7 +196,7 @@ def _wait(folder: Path, box: Path, key: str) -> None:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError:
         return ""
     return done.stdout if done.returncode == 0 else ""

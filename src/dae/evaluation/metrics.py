@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 from skimage.metrics import structural_similarity
 
 from dae.data.corruptions import Images
@@ -72,20 +71,12 @@ def with_intervals(
     {name: (N,) values} -> {name: mean, name_low: ..., name_high: ...}, from the same resamples for all.
     """
     data = np.stack([np.asarray(each, dtype=np.float64) for each in values.values()])
-    if data.shape[-1] == 1:
-        data = np.repeat(data, 2, axis=-1)  # one image: an interval of no width
-    interval = bootstrap(
-        (data,),
-        np.mean,
-        axis=-1,
-        n_resamples=settings.resamples,
-        confidence_level=settings.confidence,
-        method="percentile",
-        batch=50,
-        rng=rng,
-    ).confidence_interval
+    count, tail = data.shape[-1], (1 - settings.confidence) / 2
+    weights = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(settings.resamples))
+    means = np.stack([data @ weight for weight in weights]) / count
+    lows, highs = np.quantile(means, [tail, 1 - tail], axis=0)
     figures: dict[str, float] = {}
-    for name, mean, low, high in zip(values, data.mean(axis=-1), interval.low, interval.high, strict=True):
+    for name, mean, low, high in zip(values, data.mean(axis=-1), lows, highs, strict=True):
         figures |= {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
     return figures
 

@@ -74,8 +74,14 @@ def shown(x: NDArray[np.uint8], x_tilde: NDArray[Any]) -> dict[str, Images]:
 
 def gains(ours: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
     """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB)."""
-    differences = {f"gain_over_{name}": ours[: len(theirs)] - theirs for name, theirs in filters.items()}
+    differences = {f"gain_over_{name}": a - b for name, theirs in filters.items() for a, b in [_both(ours, theirs)]}
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
+
+
+def _both(ours: Values, theirs: Values) -> tuple[Values, Values]:
+    """The values of the first images, as many as both have."""
+    count = min(len(ours), len(theirs))
+    return ours[:count], theirs[:count]
 
 
 def other_scales(

@@ -46,8 +46,7 @@ def restore(
 def _integrate(model: nn.Module, x_tilde: Tensor, x: Tensor, steps: int) -> Tensor:
     def velocity(x: Tensor, step: int) -> Tensor:
         t = step / steps
-        with torch.autocast(x.device.type, torch.bfloat16):
-            image = model(torch.cat([x_tilde, x, torch.full_like(x, t)], dim=1)).float()
+        image = model(torch.cat([x_tilde, x, torch.full_like(x, t)], dim=1))
         return (2 * image - 1 - x) / (1 - t)
 
     for step in range(steps):

@@ -4,6 +4,7 @@ The file is read as DVC reads it (YAML 1.2, duplicate keys refused). An entry ta
 the blocks under `defaults` by YAML merge keys (`<<: *name`), so every section is complete as read.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -104,7 +105,7 @@ def _validated(path: Path, key: str, kind: type[T], content: Any) -> T:
         fault = describe(error, kind)
     where = f"{path}: {key}" if key else f"{path}"
     joint = "." if key and ":" in fault and " " not in fault.partition(":")[0] else ": "
-    raise ValueError(f"{where}{joint}{fault}")
+    raise ValueError(re.sub(r"\s*[\r\n]\s*", " ", f"{where}{joint}{fault}"))
 
 
 def _load(path: Path) -> Any:

@@ -64,6 +64,12 @@ def _losses() -> Table:
     return LOSSES
 
 
+def _estimates(kind: str) -> str | None:
+    from dae.training.losses import RECONSTRUCTION
+
+    return RECONSTRUCTION[kind].estimates if kind in RECONSTRUCTION else None
+
+
 class CorruptionChoice(Choice):
     table = lambda: CORRUPTIONS  # noqa: E731
 
@@ -98,6 +104,12 @@ class LossChoice(Choice):
     """A loss that needs nothing but output and target."""
 
     table = lambda: {kind: loss for kind, loss in _losses().items() if kind != "general"}  # noqa: E731
+
+
+class MeanLossChoice(Choice):
+    """A loss whose minimum is the mean: what a flow is made of."""
+
+    table = lambda: {kind: loss for kind, loss in _losses().items() if _estimates(kind) == "mean"}  # noqa: E731
 
 
 class GeneralLossChoice(Choice):
@@ -203,6 +215,7 @@ class Stochastic(Restoration):
     """A denoiser that samples; `reference` is the entry of `clean` that estimates the posterior's mean."""
 
     model: DenoiserChoice
+    loss: MeanLossChoice  # type: ignore[assignment]
     steps: Count
     samples: Annotated[int, Field(ge=2)]
     images: Count

@@ -110,3 +110,21 @@ class Params(Section):
                     f"{section}.{name}.dataset: corruption {corruption} is of {of}, found {entry.dataset}"  # type: ignore[attr-defined]
                 )
         return self
+
+    @model_validator(mode="after")
+    def _what_is_compared_saw_the_same(self) -> Self:
+        """Samples and their mean, a posterior and its denoiser, an ablation and its entry are of one corruption."""
+        pairs: list[tuple[str, Any, Any]] = [
+            *((f"stochastic.{name}", entry, self.clean[entry.reference]) for name, entry in self.stochastic.items()),
+            *((f"posterior.{name}", entry, self.clean[entry.denoiser]) for name, entry in self.posterior.items()),
+            *((f"ablations.{name}", entry, self.noise2noise[name]) for name, entry in self.ablations.items()),
+        ]
+        for where, entry, other in pairs:
+            if entry.corruption != other.corruption:
+                raise ValueError(
+                    f"{where}.corruption: expected {other.corruption}, which the denoiser saw, found {entry.corruption}"
+                )
+        for name, ablation in self.ablations.items():
+            if (kind := self.corruptions[ablation.corruption].kind) != "gaussian":
+                raise ValueError(f"ablations.{name}.corruption: the prediction is for kind gaussian, found {kind}")
+        return self
