@@ -1,6 +1,7 @@
 """Remove what entries that are no longer in params.yaml have left: their outputs, and their part of dvc.lock."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,25 @@ def prune(repo: Repo) -> None:
     root = Path(repo.root_dir)
     stages = {stage.addressing for stage in repo.index.stages}
     kept = {Path(out.fs_path).resolve() for stage in repo.index.stages for out in stage.outs}
+    deps = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps if dep.fs_path}
     yaml, path = YAML(), root / "dvc.lock"
     yaml.default_flow_style = False
     lock: dict[str, Any] = yaml.load(path) if path.exists() else {}
     for name in [name for name in lock.get("stages", {}) if name not in stages]:
         for out in lock["stages"].pop(name).get("outs", []):
             if (root / out["path"]).resolve() not in kept:
-                remove(root / out["path"], root)
+                remove(root / out["path"], root, deps)
         print(f"removed {name}")
     if lock:
         with replacing_file(path) as fresh:
             yaml.dump(lock, fresh)
 
 
-def remove(path: Path, root: Path) -> None:
-    """Remove a file or folder, and the folders above it that are empty then. Raises ValueError outside `root`."""
+def remove(path: Path, root: Path, kept: Collection[Path] = ()) -> None:
+    """Remove a file or folder, and the folders above it that are empty then and not `kept`.
+
+    Raises ValueError for what is not below `root`.
+    """
     if not path.resolve().is_relative_to(root.resolve()) or path.resolve() == root.resolve():
         raise ValueError(f"{path}: expected an output within {root}")
     if path.is_dir() and not path.is_symlink():
@@ -48,7 +53,7 @@ def remove(path: Path, root: Path) -> None:
     else:
         path.unlink(missing_ok=True)
     for parent in path.parents:
-        if parent == root or not parent.exists() or any(parent.iterdir()):
+        if parent == root or parent in kept or not parent.exists() or any(parent.iterdir()):
             break
         parent.rmdir()
 

@@ -99,7 +99,7 @@ def test_a_pickle_runs_no_code(tmp_path: Path, protocol: int) -> None:
     ],
 )
 def test_every_other_global_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^pickle: .* is not admitted$"):
+    with pytest.raises(ValueError, match=r"^[^ ]+ is not admitted$"):
         unpickle(pickle.dumps(value, protocol=2))
 
 
