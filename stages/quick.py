@@ -72,6 +72,11 @@ def reduce(params: Any, kept: Mapping[str, Sequence[str]]) -> None:
     for section, wanted in names.items():
         if section != "defaults":
             params[section] = {name: entry for name, entry in params[section].items() if name in wanted}
+    drop_missing_members(params)
+
+
+def drop_missing_members(params: Any) -> None:
+    """Comparisons of the entries that are there, none of nothing."""
     groups = {
         name: [member for member in members if member.partition(".")[2] in params[member.partition(".")[0]]]
         for name, members in params["comparisons"].items()

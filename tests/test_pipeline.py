@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.files import read_csv
-from stages.quick import ROOT
+from stages.quick import ROOT, drop_missing_members
 from tests.pipeline import STAGES, dvc, executed, finished_project
 
 REPEATED = (  # one for each way of drawing and computing
@@ -190,11 +190,7 @@ def test_a_temporary_experiment_is_tracked_in_the_main_store(project: Path) -> N
 def drop(params: Any) -> None:
     """The perceptual entry goes, from the figures too."""
     params["perceptual"] = {}
-    groups = {
-        name: [member for member in members if member != "perceptual.lambda_1"]
-        for name, members in params["comparisons"].items()
-    }
-    params["comparisons"] = {name: members for name, members in groups.items() if members}
+    drop_missing_members(params)
 
 
 def test_what_a_dropped_entry_has_left_is_pruned(project: Path, edit: Callable[[Callable[[Any], None]], None]) -> None:
