@@ -12,6 +12,7 @@ from dae.tracking import run as track
 from stages.common import PARAMS, run
 
 Images = dict[str, Any]
+INTACT = 60.0  # dB: an input that no corruption has touched, but for its rounding
 
 
 def main(results: Path, output: Path) -> None:
@@ -76,14 +77,15 @@ def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dic
 
 
 def _scores(rows: dict[str, Row]) -> dict[str, dict[str, Interval]]:
-    """PSNR of all denoisers; those of one corruption stand together."""
+    """PSNR of all denoisers; those of one corruption stand together. Of no corruption, the input is left out."""
     seen = [row["corruption"] for row in rows.values()]
     rows = dict(sorted(rows.items(), key=lambda pair: seen.index(pair[1]["corruption"])))
     labels = {name: f"{name} ({row['corruption']})" for name, row in rows.items()}
+    corrupted = {name: row for name, row in rows.items() if row["psnr_input"] < INTACT}
     return {
         "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
-        "best classical filter": {labels[name]: _point(row["psnr_best_filter"]) for name, row in rows.items()},
-        "input": {labels[name]: _point(row["psnr_input"]) for name, row in rows.items()},
+        "best classical filter": {labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()},
+        "input": {labels[name]: _point(row["psnr_input"]) for name, row in corrupted.items()},
     }
 
 

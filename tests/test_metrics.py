@@ -5,9 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import classification_report
 
 from dae.data.corruptions import blur
 from dae.evaluation.metrics import QUALITY, mse, psnr, quality, sharpness, ssim, with_intervals
+from dae.evaluation.restoration import report_rows
 from dae.params import Evaluation
 from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
@@ -186,3 +188,18 @@ def test_quality_is_the_mean_over_images(output: Images, clean: Images, evaluati
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
     # The mean of decibels, not the decibels of the mean.
     assert figures["psnr"] > -10 * np.log10(figures["mse"])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_report_is_scikit_learns(classes: int) -> None:
+    """Also where a class has no image, and where one is never answered."""
+    rng = stream(0, "report")
+    labels = rng.integers(classes, size=50).astype(np.uint8)
+    predicted = np.where(rng.random(50) < 0.6, labels, classes).astype(np.uint8)
+    expected = classification_report(labels, predicted, output_dict=True, zero_division=0)
+    rows = {row["class"]: row for row in report_rows("clean", labels, predicted)}
+    assert list(rows) == list(expected), "in the same order"
+    assert rows["accuracy"]["f1"] == pytest.approx(expected.pop("accuracy"))
+    for name, figures in expected.items():
+        found = [rows[name][key] for key in ("precision", "recall", "f1", "support")]
+        assert found == pytest.approx([figures[key] for key in ("precision", "recall", "f1-score", "support")])

@@ -200,7 +200,7 @@ def test_a_stack_takes_only_noise_that_codes_can_have(path: Path, kind: str) -> 
         ("seed: [0\ncompute: 1\n", ["expected YAML", "line"]),
         ("seed: 0\n  compute: 1\n", ["expected YAML", "line"]),
         ("seed:\t0\n\tcompute: 1\n", ["expected YAML"]),
-        ("seed: *nowhere\n", ["expected YAML", "nowhere"]),
+        ("seed: *nowhere\n", ["expected YAML", "undefined alias", "line 1"]),
         ("seed: 0\n---\nseed: 1\n", ["expected YAML"]),
         ("seed: !!python/object/apply:os.system [echo]\n", ["expected YAML"]),
         (b"seed: \xff\xfe\n", ["expected YAML"]),

@@ -109,6 +109,16 @@ def test_loss_curves_have_a_panel_an_item(count: int) -> None:
             assert np.asarray(line.get_xydata()).tolist() == expected
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 50])
+def test_epochs_are_whole(epochs: int) -> None:
+    (axes,) = loss_curves({"item": history(epochs)}).axes
+    low, high = axes.get_xlim()
+    seen = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert low < 1 <= epochs < high
+    assert seen
+    assert all(tick == round(tick) for tick in seen)
+
+
 @pytest.mark.parametrize("columns", [1, 2, 3, 9])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_loss_curves_stand_in_rows_of_so_many_columns(count: int, columns: int) -> None:

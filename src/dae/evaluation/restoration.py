@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import classification_report
 from torch import nn
 
 from dae.compute import evaluating, to_float
@@ -41,20 +40,22 @@ def restoration_metrics(
     seed: int,
     device: torch.device,
 ) -> tuple[Metrics, dict[str, Values], list[dict[str, Any]]]:
-    """Figures of a denoiser on the test set, the values of each image, and M's classification reports.
+    """Figures of a denoiser on the test set, the values of each image, and M's reports on corrupted and restored.
+
+    What M reads of the clean images is the same for all denoisers: its own evaluation has it.
 
     `x_tilde` stored corrupted images, `restored` (N, C, H, W), clipped to [0, 1] for all but its bias, the mean of
     restored - x; `x` clean bytes, `labels` (N,).
     """
     clean = as_float(x)
-    shown = same_size(as_float(x_tilde), clean)
+    corrupted = same_size(as_float(x_tilde), clean)
     figures, values = quality(clipped(restored), clean, settings=settings, seed=seed)
     bias = {"bias": (restored - clean).mean(axis=(1, 2, 3))}
     figures |= with_intervals(bias, settings=settings, rng=stream(seed, "bootstrap", "bias"))
-    for name, images in {"input": shown, "black": np.zeros_like(clean)}.items():
+    for name, images in {"input": corrupted, "black": np.zeros_like(clean)}.items():
         figures[f"psnr_{name}"] = float(QUALITY["psnr"](images, clean).mean())
     reports, right = [], {}
-    for name, images in {"clean": clean, "corrupted": shown, "restored": clipped(restored)}.items():
+    for name, images in {"corrupted": corrupted, "restored": clipped(restored)}.items():
         predicted = apply(judge, images, device).argmax(axis=1).astype(np.uint8)
         reports += report_rows(name, labels, predicted)
         right[f"accuracy_{name}"] = predicted == labels
@@ -73,15 +74,15 @@ def shown(x: NDArray[np.uint8], x_tilde: NDArray[Any]) -> dict[str, Images]:
 
 
 def gains(ours: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
-    """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB)."""
-    differences = {f"gain_over_{name}": a - b for name, theirs in filters.items() for a, b in [_both(ours, theirs)]}
+    """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB).
+
+    The filters restored the first images only: as many as both have are compared.
+    """
+    differences = {}
+    for name, theirs in filters.items():
+        count = min(len(ours), len(theirs))
+        differences[f"gain_over_{name}"] = ours[:count] - theirs[:count]
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
-
-
-def _both(ours: Values, theirs: Values) -> tuple[Values, Values]:
-    """The values of the first images, as many as both have."""
-    count = min(len(ours), len(theirs))
-    return ours[:count], theirs[:count]
 
 
 def other_scales(
@@ -125,12 +126,27 @@ def require_gain(figures: Metrics) -> None:
 
 
 def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Precision, recall and f1 of each digit, as the rows of a table; `images` says of which images."""
-    report: Metrics = classification_report(labels, predicted, output_dict=True, zero_division=0)
-    rows = []
-    for name, figures in report.items():
-        if name == "accuracy":
-            figures = {"f1-score": figures, "support": len(labels)}
-        row = {"images": images, "class": name, "precision": figures.get("precision"), "recall": figures.get("recall")}
-        rows.append({**row, "f1": figures["f1-score"], "support": int(figures["support"])})
-    return rows
+    """Precision, recall and f1 of each class, accuracy and averages, as the rows of a table; `images`: of which images.
+
+    The classification report of lecture 003, as scikit-learn has it; what is divided by zero counts as 0.
+    """
+    classes = np.union1d(labels, predicted)
+    true, said = labels == classes[:, None], predicted == classes[:, None]
+    hits, support, answers = ((each).sum(axis=1) for each in (true & said, true, said))
+    figures = np.stack([hits / np.maximum(answers, 1), hits / np.maximum(support, 1), 2 * hits / (support + answers)])
+    columns = dict(zip(map(str, classes), figures.T, strict=True))
+    columns["macro avg"], columns["weighted avg"] = figures.mean(axis=1), figures @ support / len(labels)
+    rows = [
+        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1}
+        for name, (precision, recall, f1) in columns.items()
+    ]
+    accuracy = {
+        "images": images,
+        "class": "accuracy",
+        "precision": None,
+        "recall": None,
+        "f1": hits.sum() / len(labels),
+    }
+    rows.insert(len(classes), accuracy)
+    counts = [*support, len(labels), len(labels), len(labels)]
+    return [{**row, "support": int(count)} for row, count in zip(rows, counts, strict=True)]

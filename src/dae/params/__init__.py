@@ -119,5 +119,5 @@ def _load(path: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def _parse(text: str) -> Any:
-    """A stage reads several sections of one file, and parsing it takes a quarter of a second."""
-    return YAML(typ="safe", pure=True).load(text)
+    """A stage reads several sections of one file: it is parsed once."""
+    return YAML(typ="safe").load(text)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 INK, GREY = "#222222", "#999999"
@@ -31,6 +32,13 @@ def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def _over_epochs(axes: Axes, last: int) -> None:
+    """Whole epochs on the horizontal axis; a single one in its middle."""
+    margin = 0.5 if last == 1 else 0.05 * (last - 1)
+    axes.set_xlim(1 - margin, last + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "") -> Figure:
@@ -81,7 +89,7 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
         panel.set_title(name, fontsize=9)
         panel.set_xlabel("epoch")
         panel.set_ylabel("loss")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _over_epochs(panel, max(epochs))
         _tidy(panel)
     panels[0].legend(fontsize=8, frameon=False)
     return figure
@@ -148,7 +156,7 @@ def comparison(
         )
     left.set_xlabel("epoch")
     left.set_ylabel(ylabel)
-    left.xaxis.get_major_locator().set_params(integer=True)
+    _over_epochs(left, max(row["epoch"] for rows in histories.values() for row in rows))
     left.legend(fontsize=8, frameon=False)
     for place, (name, (middle, low, high)) in enumerate(values.items()):
         errors = [[middle - low], [high - middle]]

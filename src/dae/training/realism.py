@@ -45,8 +45,10 @@ class General(nn.Module):
         self.weights, self.lambda_perceptual, self.lambda_squared = weights, lambda_perceptual, lambda_squared
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        squared = F.mse_loss(output, target)
-        return self.lambda_perceptual * self.perceptual(output, target) + self.lambda_squared * squared
+        value = self.lambda_squared * F.mse_loss(output, target)
+        if self.lambda_perceptual:
+            value = value + self.lambda_perceptual * self.perceptual(output, target)
+        return value
 
     def perceptual(self, output: Tensor, target: Tensor) -> Tensor:
         """L_per of images (N, 1, H, W)."""
