@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from dae.core.files import read_json, replacing, write_json
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images
 from dae.evaluation.filters import restorations, same_size
 from dae.evaluation.metrics import quality
-from dae.files import read_json, replacing, write_json
 from dae.params import Evaluation, read
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from dae.core.files import read_json, replacing, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
 from dae.data.datasets import SPLITS, load_draws, load_images
-from dae.files import read_json, replacing, write_json
 from dae.params import Corruption, read
-from dae.seeding import stream
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed
 

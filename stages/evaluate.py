@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import load_table, read_json, replacing, write_csv, write_json
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
 from dae.evaluation.filters import INTERPOLATIONS, clipped, enlarge
@@ -22,7 +23,6 @@ from dae.evaluation.restoration import (
     restoration_metrics,
     shown,
 )
-from dae.files import load_table, read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, read
 from dae.plots import image_grid, save
 from dae.tracking import run as track
@@ -72,7 +72,6 @@ def main(
         record.metrics(metrics)
         record.artifact(folder / "classification.csv")
         record.artifact(folder / "grid.png", "figures")
-        record.artifact(trained / "history.csv")
 
 
 def _meant_to_fail(params: Mapping[str, Any]) -> bool:

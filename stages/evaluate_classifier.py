@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import read_json, replacing, write_csv, write_json
+from dae.core.seeding import stream
 from dae.data.datasets import load_images, load_labels
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.restoration import apply, report_rows
-from dae.files import read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, read
-from dae.seeding import stream
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed
 
@@ -37,7 +37,6 @@ def main(stage: str, name: str, trained: Path, clean: Path, output: Path) -> Non
         np.save(folder / "wrong.npy", predicted != labels)
         record.metrics(metrics)
         record.artifact(folder / "classification.csv")
-        record.artifact(trained / "history.csv")
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import load_table, read_json, replacing, write_csv, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
 from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import psnr, with_intervals
 from dae.evaluation.restoration import apply, describe, gains, one_of_each, restoration_metrics, shown
 from dae.evaluation.sampling import restore, spread_values
-from dae.files import load_table, read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, Stochastic, read
 from dae.plots import image_grid, mean_of_samples, save
-from dae.seeding import stream
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed
 
@@ -72,8 +72,7 @@ def main(
         save(image_grid(pictures, f"stochastic: {name}"), folder / "grid.png")
         save(mean_of_samples(curve, metrics["reference"]), folder / "mean.png")
         record.metrics(metrics)
-        for path in (folder / "classification.csv", trained / "history.csv"):
-            record.artifact(path)
+        record.artifact(folder / "classification.csv")
         for path in (folder / "grid.png", folder / "mean.png"):
             record.artifact(path, "figures")
 

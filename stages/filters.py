@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import read_json, replacing, write_csv, write_json
+from dae.core.seeding import stream, torch_stream
 from dae.data.datasets import load_patches
 from dae.evaluation.metrics import with_intervals
-from dae.files import read_json, replacing, write_csv, write_json
 from dae.models.patches import PatchAutoencoder, orientation_selectivity
 from dae.params import Evaluation, Filters, read
 from dae.plots import filter_grid, save
-from dae.seeding import stream, torch_stream
 from dae.tracking import run as track
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint
 from dae.training.losses import mse
+from dae.training.publish import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
-from stages.publish import CHECKPOINTS, fingerprint
 
 ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import read_json, replacing, write_csv, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import SPLITS, load_draws, load_images, load_labels
 from dae.evaluation.latent import (
@@ -27,11 +29,9 @@ from dae.evaluation.latent import (
 )
 from dae.evaluation.metrics import Values, with_intervals
 from dae.evaluation.restoration import apply, report_rows
-from dae.files import read_json, replacing, write_csv, write_json
 from dae.params import Evaluation, Latent, read
 from dae.plots import save
 from dae.plots.latent import decoded, edges, plane
-from dae.seeding import stream
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed
 

@@ -9,17 +9,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import read_json, replacing, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import Images, Rng, as_float
 from dae.data.datasets import load_draws, load_images, load_labels
 from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import Values, with_intervals
 from dae.evaluation.posterior import MASKS, Indices, masks, nearest, noise_draws, values
 from dae.evaluation.restoration import apply
-from dae.files import read_json, replacing, write_json
 from dae.params import Evaluation, Posterior, read
 from dae.plots import image_grid, save
-from dae.seeding import stream
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed
 
@@ -86,12 +86,12 @@ def _figure(columns: Mapping[str, Images], bits: Values, digits: int, name: str)
     chosen = order[np.linspace(0, len(order) - 1, min(digits, len(order))).round().astype(int)]
     blocks = [images.reshape(len(images), -1, *images.shape[-2:]) for images in columns.values()]
     rows = {f"test image {i}\n{bits[i]:.1f} bits": np.concatenate([block[i] for block in blocks]) for i in chosen}
-    figure = image_grid(rows, f"{name}: what a corrupted digit can come from; entropy of the labels of the draws")
-    first = 0
+    heads = []
     for title, block in zip(columns, blocks, strict=True):
-        figure.axes[first + block.shape[1] // 2].set_title(title, fontsize=10)
-        first += block.shape[1]
-    return figure
+        own = [""] * block.shape[1]
+        own[len(own) // 2] = title  # in the middle of its images
+        heads += own
+    return image_grid(rows, f"{name}: what a corrupted digit can come from; entropy of the labels of the draws", heads)
 
 
 def _describe(metrics: Mapping[str, Any]) -> str:

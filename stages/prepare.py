@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dae.core.files import replacing, write_json
 from dae.data.datasets import split
 from dae.data.sources import obtain
-from dae.files import replacing, write_json
 from dae.params import Dataset, check, read
 from dae.tracking import run as track
 from stages.common import PARAMS, run

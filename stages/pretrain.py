@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from dae import models
-from dae.compute import configure, resident, to_float
+from dae.core.compute import configure, resident, to_float
+from dae.core.files import read_json, replacing, write_csv, write_json
+from dae.core.seeding import stream
 from dae.data.datasets import load_images
-from dae.files import read_json, replacing, write_csv, write_json
 from dae.params import Stacked, read
-from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.loop import Checkpoint
 from dae.training.pretraining import pretrain
+from dae.training.publish import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
-from stages.publish import CHECKPOINTS, fingerprint
 
 COLUMNS = ("layer", "epoch", "train_loss", "validation_loss")
 

@@ -9,7 +9,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from dae.files import replacing_file
+from dae.core.files import replacing_file
 from stages.common import run
 
 

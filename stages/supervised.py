@@ -7,17 +7,17 @@ from typing import Any
 
 from torch import nn
 
-from dae.compute import configure, error_rate, mean_loss, require_alive, resident, to_float
+from dae.core.compute import configure, error_rate, mean_loss, require_alive, resident, to_float
+from dae.core.files import read_json
+from dae.core.seeding import stream
 from dae.data.datasets import load_images, load_labels
-from dae.files import read_json
 from dae.params import Training
-from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.batches import in_order, supervised
 from dae.training.loop import Checkpoint, Row, fit
 from dae.training.losses import cross_entropy
+from dae.training.publish import CHECKPOINTS, fingerprint, publish
 from stages.common import compute, seed
-from stages.publish import CHECKPOINTS, fingerprint, publish
 
 
 def train_on_labels(

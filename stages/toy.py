@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.compute import configure
+from dae.core.compute import configure
+from dae.core.files import replacing, write_csv, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import gaussian
 from dae.data.points import MIDWAY, POINT_SETS, Points
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.posterior import near_pairs, posterior_mean, squared_distances
 from dae.evaluation.restoration import apply
-from dae.files import replacing, write_csv, write_json
 from dae.params import CorruptionChoice, Evaluation, Toy, read
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples
-from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.batches import StreamOf
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit
 from dae.training.losses import mse
+from dae.training.publish import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
-from stages.publish import CHECKPOINTS, fingerprint
 
 Places = NDArray[np.floating[Any]]  # (N, 2)
 

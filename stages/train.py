@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dae import models
-from dae.compute import Loss, configure, evaluating, mean_loss, require_alive
-from dae.files import read_json
+from dae.core.compute import Loss, configure, evaluating, mean_loss, require_alive
+from dae.core.files import read_json
+from dae.core.seeding import stream
 from dae.params import Clean, Noise2Noise, Perceptual, Restoration, Stochastic, Upscaler, read
-from dae.seeding import stream
 from dae.tracking import run as track
 from dae.training.batches import in_order
 from dae.training.loop import Checkpoint, Fit, Row, fit
 from dae.training.losses import build
+from dae.training.pairs import pairs, require_provable
+from dae.training.publish import CHECKPOINTS, fingerprint, publish
 from stages.common import PARAMS, compute, run, seed
-from stages.pairs import pairs, require_provable
-from stages.publish import CHECKPOINTS, fingerprint, publish
 
 SECTIONS: dict[str, type[Restoration]] = {
     "clean": Clean,

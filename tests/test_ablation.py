@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dae.core.seeding import stream
 from dae.evaluation.ablation import comparison, predicted
 from dae.evaluation.metrics import Values, mse
-from dae.seeding import stream
 from tests.conftest import TOLERANCES
 
 Images = NDArray[np.float32]

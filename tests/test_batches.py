@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from dae.choices import choose
-from dae.compute import resident, to_float
+from dae.core.compute import resident, to_float
+from dae.core.seeding import stream
 from dae.data.corruptions import CORRUPTIONS
-from dae.seeding import stream
 from dae.training.batches import (
     Batches,
     corrupted,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.compute import configure, error_rate, evaluating, mean_loss, penalised, require_alive
+from dae.core.compute import configure, error_rate, evaluating, mean_loss, penalised, require_alive
 from dae.params import Compute
 from dae.training.losses import mse
 from tests.conftest import TOLERANCES

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dae.files import (
+from dae.core.files import (
     load_array,
     load_table,
     md5,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from dae.core.seeding import stream
 from dae.evaluation.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
 from dae.evaluation.metrics import mse
-from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
 
 Images = NDArray[np.float32]

@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from scipy.stats import norm
 
 from dae import models
+from dae.core.files import read_csv, read_json, write_json
+from dae.core.seeding import stream
 from dae.evaluation.latent import (
     Encoder,
     classify,
@@ -24,10 +26,8 @@ from dae.evaluation.latent import (
     project,
 )
 from dae.evaluation.restoration import apply
-from dae.files import read_csv, read_json, write_json
 from dae.plots import save
 from dae.plots.latent import decoded, edges, plane
-from dae.seeding import stream
 from stages import latent
 from stages.quick import ROOT
 from tests.conftest import TOLERANCES, blobs, floats

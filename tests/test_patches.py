@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from dae.core.seeding import stream
 from dae.data.patches import BORDER, VARIANCE, Picture, draw_patches, patch_sets, photographs, regions, whiten
 from dae.models.patches import PatchAutoencoder, orientation_selectivity
-from dae.seeding import stream
 from tests.conftest import TOLERANCES
 
 SIDE = 12

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from dae.core.seeding import stream
 from dae.plots import (
     Interval,
     comparison,
@@ -20,7 +21,6 @@ from dae.plots import (
     measures,
     save,
 )
-from dae.seeding import stream
 from tests.conftest import TOLERANCES, blobs, floats
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -72,14 +72,21 @@ def test_saved_twice_with_the_same_bytes(tmp_path: Path, name: str) -> None:
 
 
 def test_image_grid_shows_the_images_as_they_are() -> None:
-    figure = image_grid({"original": IMAGES, "noisy": IMAGES[:3, 0] + 1})
-    panels = np.array(figure.axes).reshape(2, 5)
-    for panel, image in zip(panels[0], IMAGES, strict=True):
+    """28 pixels wide and 2 apart; white where a row has no more images."""
+    figure = image_grid({"original": IMAGES, "noisy": IMAGES[:3, 0] + 1}, heads=["first", "", "third"])
+    strips = []
+    for panel in figure.axes:
         (shown,) = panel.images
-        assert np.array_equal(shown.get_array(), image[0])
         assert shown.get_clim() == (0, 1)
-    assert [len(panel.images) for panel in panels[1]] == [1, 1, 1, 0, 0]
-    assert [line[0].texts[0].get_text() for line in panels] == ["original", "noisy"]
+        strips.append(np.asarray(shown.get_array()))
+    for place, image in enumerate(IMAGES[:, 0]):
+        assert np.array_equal(strips[0][:, 30 * place : 30 * place + 28], image)
+        assert (strips[0][:, 30 * place + 28 : 30 * place + 30] == 1).all()
+        assert np.array_equal(strips[1][:, 30 * place : 30 * place + 28], image + 1 if place < 3 else np.ones((28, 28)))
+    assert [[text.get_text() for text in panel.texts] for panel in figure.axes] == [
+        ["original", "first", "", "third"],
+        ["noisy"],
+    ]
 
 
 @pytest.mark.parametrize("units", [1, 19, 20, 21])

@@ -11,12 +11,12 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.choices import choose
+from dae.core.files import read_csv, read_json
+from dae.core.seeding import stream
 from dae.data.points import MIDWAY, POINT_SETS, Points, open_circle, spiral, two_moons
 from dae.evaluation.posterior import posterior_mean, squared_distances
-from dae.files import read_csv, read_json
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples
-from dae.seeding import stream
 from stages import toy
 from stages.quick import ROOT
 from tests.conftest import TOLERANCES

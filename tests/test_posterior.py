@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.choices import choose
+from dae.core.files import read_json, write_json
+from dae.core.seeding import stream
 from dae.data.corruptions import BLOCK, CORRUPTIONS, as_float, corrupt_blocks, storage_dtype
 from dae.data.points import POINT_SETS
 from dae.evaluation.posterior import (
@@ -27,8 +29,6 @@ from dae.evaluation.posterior import (
     squared_distances,
     values,
 )
-from dae.files import read_json, write_json
-from dae.seeding import stream
 from stages import posterior
 from stages.quick import ROOT
 from tests.conftest import TOLERANCES, blobs, floats

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.compute import to_float
+from dae.core.compute import to_float
+from dae.core.seeding import stream
 from dae.models import StackedEncoder, build
 from dae.params import CorruptionChoice
-from dae.seeding import stream
 from dae.training import denoising, pretraining
 from dae.training.batches import Batches
 from dae.training.loop import Checkpoint, Fit

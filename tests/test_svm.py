@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
+from dae.core.seeding import stream
 from dae.evaluation.svm import Features, Labels, choose_and_classify
 from dae.params import Svm
-from dae.seeding import stream
 
 Set = tuple[Features, Labels]
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dae.files import read_json, replacing_file, write_json
+from dae.core.files import read_json, replacing_file, write_json
 from dae.tracking import append, home, outbox, store_uri
 
 BATCH = 100  # params a request; MLflow's limit
-IDLE = 15.0  # seconds without a journal after which a courier ends
+IDLE = 60.0  # seconds without a journal after which a courier ends
 POLL = 0.1  # seconds between two looks
 FORGIVE = 60.0  # seconds for which a store that failed is not asked again
 

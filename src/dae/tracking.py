@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dae.files import flat, md5
+from dae.core.files import flat, md5
 
 EXPERIMENT = "denoising-autoencoders"
 PATIENCE = 30.0  # seconds that a stage waits for its run to be taken

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dae.core.files import replacing_file
 from dae.data.datasets import IDX_FILES, idx_bytes, parse_dataset, read_bytes
-from dae.files import replacing_file
 
 # SHA-256 of the uncompressed files, keyed as IDX_FILES.
 SHA256 = {

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from dae.core.seeding import stream
 from dae.data.corruptions import Images
 from dae.params import Evaluation
-from dae.seeding import stream
 
 Values = NDArray[np.float64]  # one value an image
 

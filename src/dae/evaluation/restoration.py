@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dae.compute import evaluating, to_float
+from dae.core.compute import evaluating, to_float
+from dae.core.seeding import stream
 from dae.data.corruptions import Images, as_float, downsample
 from dae.evaluation.filters import clipped, enlarge, same_size
 from dae.evaluation.metrics import QUALITY, Values, psnr, quality, with_intervals
 from dae.params import Evaluation
-from dae.seeding import stream
 
 Metrics = dict[str, Any]
 

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dae.compute import evaluating, to_float
+from dae.core.compute import evaluating, to_float
+from dae.core.seeding import stream
 from dae.data.corruptions import Images
 from dae.evaluation.metrics import Values, mse
-from dae.seeding import stream
 
 
 def restore(

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dae.choices import choose
-from dae.files import read_json, write_json
+from dae.core.files import read_json, write_json
+from dae.core.seeding import torch_stream
 from dae.models.attention import attention
 from dae.models.autoencoders import Autoencoder, bn_conv, conv, deep_conv, mlp_2d, toy_2d, upscaler
 from dae.models.classifiers import StackedClassifier, StackedEncoder, cnn
@@ -20,7 +21,6 @@ from dae.models.discriminators import discriminator
 from dae.models.superresolution import edsr, mdsr
 from dae.models.unet import unet
 from dae.models.variational import vae
-from dae.seeding import torch_stream
 
 DENOISERS: dict[str, Callable[..., nn.Module]] = {
     "conv": conv,

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 INK, GREY = "#222222", "#999999"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
 
+GAP = 2  # pixels between images that stand side by side
+
 Rows = Sequence[Mapping[str, Any]]
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -41,20 +43,42 @@ def _over_epochs(axes: Axes, last: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "") -> Figure:
-    """Images in labelled rows; each row (n, 1, H, W) or (n, H, W), shown from 0 (black) to 1 (white)."""
+def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "", heads: Sequence[str] = ()) -> Figure:
+    """Images in labelled rows; each row (n, 1, H, W) or (n, H, W), shown from 0 (black) to 1 (white).
+
+    `heads`: what to write above the images of the first row. A row is one panel with its images side by side, at a
+    place that is computed here: panels and their layout are what takes time to draw.
+    """
+    cell, gap, letter = 0.6, 0.06, 0.075  # inches
     count = max(len(images) for images in rows.values())
-    figure = _figure(0.62 * count + 1.3, 0.66 * len(rows) + (0.35 if title else 0))
-    panels = figure.subplots(len(rows), count, squeeze=False)
-    for line, (label, images) in zip(panels, rows.items(), strict=True):
-        for panel in line:
-            panel.set_axis_off()
-        for panel, image in zip(line, images, strict=False):
-            panel.imshow(image.reshape(image.shape[-2:]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, color=INK)
+    left = letter * max(len(line) for label in rows for line in label.splitlines()) + 0.15
+    top = (0.3 if title else gap) + (0.25 if heads else 0)
+    width, height = max(left + count * (cell + gap), letter * len(title)), top + len(rows) * (cell + gap)
+    figure = Figure(figsize=(width, height))
+    for line, (label, images) in enumerate(rows.items()):
+        strip = _side_by_side(images, count)
+        bottom = height - top - line * (cell + gap) - cell
+        across = cell * strip.shape[1] / images.shape[-1]
+        panel = figure.add_axes((left / width, bottom / height, across / width, cell / height))
+        panel.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        panel.set_axis_off()
+        style: dict[str, Any] = {"transform": panel.transAxes, "color": INK}
+        panel.text(-0.08 / across, 0.5, label, ha="right", va="center", fontsize=9, **style)
+        for place, head in enumerate(heads if line == 0 else ()):
+            middle = (place * (strip.shape[1] + GAP) / count + images.shape[-1] / 2) / strip.shape[1]
+            panel.text(middle, 1.1, head, ha="center", va="bottom", fontsize=10, **style)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, y=1 - 0.07 / height, va="top", fontsize=10)
     return figure
+
+
+def _side_by_side(images: NDArray[Any], count: int) -> NDArray[Any]:
+    """Images (n, 1, H, W) or (n, H, W) as one, (H, count * (W + GAP) - GAP), white where there is none."""
+    height, width = images.shape[-2:]
+    strip = np.ones((height, count * (width + GAP) - GAP))
+    for place, image in enumerate(images.reshape(-1, height, width)):
+        strip[:, place * (width + GAP) :][:, :width] = image
+    return strip
 
 
 def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from dae.compute import to_float
+from dae.core.compute import to_float
 from dae.data.corruptions import PROCESSES, Images
 
 Batch = tuple[Tensor, Tensor]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.compute import Loss, evaluating, penalised
-from dae.files import replacing_file
+from dae.core.compute import Loss, evaluating, penalised
+from dae.core.files import replacing_file
+from dae.core.seeding import torch_stream
 from dae.params import Training
-from dae.seeding import torch_stream
 from dae.training.batches import Batch, Batches
 
 Row = dict[str, Any]  # one epoch of history

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae import compute
 from dae.choices import Positive
+from dae.core import compute
 from dae.training.realism import Adversarial, General
 
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.compute import evaluating
+from dae.core.compute import evaluating
+from dae.core.seeding import torch_stream
 from dae.models import StackedEncoder
 from dae.params import Choice, Training
-from dae.seeding import torch_stream
 from dae.training.batches import StreamOf, frozen
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit, fit

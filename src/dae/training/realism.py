@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dae.choices import Counts, NonNegative, Positive
+from dae.core.seeding import torch_stream
 from dae.models.discriminators import discriminator
-from dae.seeding import torch_stream
 
 Weights = Annotated[list[NonNegative], Field(min_length=1)]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.files import md5, replacing, write_csv, write_json
+from dae.core.files import md5, replacing, write_csv, write_json
 from dae.tracking import Run
 from dae.training.loop import Fit
 
@@ -21,7 +21,7 @@ CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over t
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     """What a checkpoint must have been made from to be taken up: the params, the data, the code."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
