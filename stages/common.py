@@ -1,5 +1,6 @@
 """What all stages share: the command line, and errors as one line."""
 
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ def run(command: Callable[..., None]) -> None:
             print("interrupted; `dvc repro` goes on, a training from its last finished epoch", file=sys.stderr)
             raise SystemExit(130) from None
 
+    gc.freeze()  # the modules stay
+    gc.enable()
     signal.signal(signal.SIGTERM, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)

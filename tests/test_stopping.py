@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM in the middle of a training: one last line, a checkpoint, and the next run goes on from it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from dae.core.files import read_csv
+from tests.pipeline import environment, finished_project
+
+EPOCHS = 40
+ARGUMENTS = ["clean", "gaussian_conv", "data/corrupted/gaussian", "data/prepared/mnist", "results/clean/gaussian_conv"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_project(tmp_path_factory)
+
+
+def train(project: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "stages.train", *ARGUMENTS]
+    return subprocess.Popen(command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_goes_on(project: Path, number: signal.Signals) -> None:
+    yaml = YAML()
+    params = yaml.load(project / "params.yaml")
+    params["clean"]["gaussian_conv"] |= {"epochs": EPOCHS, "weight_decay": int(number) / 1e6}  # of another making
+    yaml.dump(params, project / "params.yaml")
+    before = (project / "results/clean/gaussian_conv/metrics.json").read_bytes()
+
+    stopped = train(project)
+    assert stopped.stderr
+    line = next(line for line in stopped.stderr if f"epoch 3/{EPOCHS}" in line)
+    stopped.send_signal(number)
+    lines = [line, *stopped.stderr]
+    assert stopped.wait() == 130
+    assert "Traceback" not in "".join(lines)
+    assert lines[-1].startswith("interrupted; `dvc repro` goes on")
+    assert list((project / ".checkpoints/train_clean/gaussian_conv").iterdir())
+    assert (project / "results/clean/gaussian_conv/metrics.json").read_bytes() == before
+
+    resumed = train(project)
+    _, output = resumed.communicate()
+    assert resumed.returncode == 0, output
+    assert "goes on after epoch" in output
+    assert f"epoch 2/{EPOCHS}" not in output
+    rows = read_csv(project / "results/clean/gaussian_conv/history.csv")
+    assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
+    assert not (project / ".checkpoints/train_clean/gaussian_conv").exists()
