@@ -34,7 +34,7 @@ gpu: install  ## Train and evaluate the entries of params.gpu.yaml, of the paper
 test: install  ## Run the tests
 	pytest
 
-test-slow: install  ## Run the slow proofs: kills, fuzzing
+test-slow: install  ## Run the slow proofs: kills, fuzzing, queued experiments
 	pytest -m slow --numprocesses 0 --capture=no
 
 lint: install  ## Check format, style and types

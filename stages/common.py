@@ -31,8 +31,9 @@ def run(command: Callable[..., None]) -> None:
             print("interrupted; `dvc repro` goes on, a training from its last finished epoch", file=sys.stderr)
             raise SystemExit(130) from None
 
-    gc.freeze()  # the modules stay
-    gc.enable()
+    if not gc.isenabled():  # `stages` switched it off while modules were loaded, and these stay
+        gc.freeze()
+        gc.enable()
     signal.signal(signal.SIGTERM, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)

@@ -21,7 +21,7 @@ def main(folder: Path) -> None:
 
     The runs are tracked in the project's own store, beside those of params.yaml.
     """
-    extra = YAML(typ="safe", pure=True).load(EXTRA)
+    extra = YAML(typ="safe").load(EXTRA)
     copy_project(folder, lambda params: add(params, extra))
     targets = [f"evaluate_{section}@{name}" for section in RESTORING for name in extra.get(section, {})]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(ROOT)}

@@ -42,7 +42,9 @@ def _figures(results: Path, rows: list[Row], groups: dict[str, Members]) -> dict
         chosen = {name: by_name[name] for name in members}
         figures[f"{group}_digits"] = image_grid(_digits(results, chosen), group.replace("_", " "))
         figures[f"{group}_measures"] = measures(*_measured(chosen))
-        figures[f"{group}_loss"] = loss_curves({name: _history(results, row) for name, row in chosen.items()})
+        histories = {name: _history(results, row) for name, row in chosen.items()}
+        if curves := {name: rows for name, rows in histories.items() if len(rows) > 1}:
+            figures[f"{group}_loss"] = loss_curves(curves)
     restoring = {name: row for name, row in by_name.items() if row["section"] in RESTORING}
     if restoring:
         figures["psnr"] = intervals(_scores(restoring), "PSNR on the test set, dB (bars: 95 % intervals)")
@@ -77,7 +79,7 @@ def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dic
 
 
 def _scores(rows: dict[str, Row]) -> dict[str, dict[str, Interval]]:
-    """PSNR of all denoisers; those of one corruption stand together. Of no corruption, the input is left out."""
+    """PSNR of all denoisers; those of one corruption stand together. Where nothing was corrupted, they alone."""
     seen = [row["corruption"] for row in rows.values()]
     rows = dict(sorted(rows.items(), key=lambda pair: seen.index(pair[1]["corruption"])))
     labels = {name: f"{name} ({row['corruption']})" for name, row in rows.items()}

@@ -196,6 +196,7 @@ def test_the_report_is_scikit_learns(classes: int) -> None:
     rng = stream(0, "report")
     labels = rng.integers(classes, size=50).astype(np.uint8)
     predicted = np.where(rng.random(50) < 0.6, labels, classes).astype(np.uint8)
+    labels[0] = classes + 1
     expected = classification_report(labels, predicted, output_dict=True, zero_division=0)
     rows = {row["class"]: row for row in report_rows("clean", labels, predicted)}
     assert list(rows) == list(expected), "in the same order"

@@ -143,6 +143,7 @@ def test_summary_has_a_row_for_each_trained_item(project: Path) -> None:
         ("svm", "rbf"),
     ]
     assert all(row["psnr_low"] <= row["psnr"] <= row["psnr_high"] for row in rows if row["psnr"] != "")
+    assert not [column for column in rows[0] if all(row[column] == "" for row in rows)]
     assert {path.suffix for path in (project / "results/figures").iterdir()} == {".png"}
 
 

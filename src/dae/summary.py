@@ -26,7 +26,7 @@ COLUMNS = (
     *(f"mse{end}" for end in ("", "_low", "_high")),
     *(f"sharpness{end}" for end in ("", "_low", "_high")),
     *(f"bias{end}" for end in ("", "_low", "_high")),
-    *(f"accuracy_{images}" for images in ("clean", "corrupted", "restored")),
+    *(f"accuracy_{images}" for images in ("corrupted", "restored")),
     *(f"accuracy_restored_{end}" for end in ("low", "high")),
     *(f"test_error{end}" for end in ("", "_low", "_high")),
 )

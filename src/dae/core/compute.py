@@ -39,10 +39,11 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what is freed instead of giving it back to the system, if this is glibc.
 
     A step of training allocates the same few megabytes again and again; as fresh pages they cost up to a fifth of it.
+    Some releases take no mmap threshold above 32 MiB; one that is set no longer grows by itself, so it comes first.
     """
-    if set_option := getattr(ctypes.CDLL(None), "mallopt", None):
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            set_option(option, 2**31 - 1)
+    set_option = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option and (set_option(M_MMAP_THRESHOLD, 2**31 - 1) or set_option(M_MMAP_THRESHOLD, 2**25)):
+        set_option(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -132,21 +132,16 @@ def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.ui
     """
     classes = np.union1d(labels, predicted)
     true, said = labels == classes[:, None], predicted == classes[:, None]
-    hits, support, answers = ((each).sum(axis=1) for each in (true & said, true, said))
+    hits, support, answers = (each.sum(axis=1) for each in (true & said, true, said))
     figures = np.stack([hits / np.maximum(answers, 1), hits / np.maximum(support, 1), 2 * hits / (support + answers)])
-    columns = dict(zip(map(str, classes), figures.T, strict=True))
-    columns["macro avg"], columns["weighted avg"] = figures.mean(axis=1), figures @ support / len(labels)
-    rows = [
-        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1}
-        for name, (precision, recall, f1) in columns.items()
+    count = len(labels)
+    rows: list[tuple[str, Any, Any]] = [
+        *zip(map(str, classes), figures.T, support, strict=True),
+        ("accuracy", (None, None, hits.sum() / count), count),
+        ("macro avg", figures.mean(axis=1), count),
+        ("weighted avg", figures @ support / count, count),
     ]
-    accuracy = {
-        "images": images,
-        "class": "accuracy",
-        "precision": None,
-        "recall": None,
-        "f1": hits.sum() / len(labels),
-    }
-    rows.insert(len(classes), accuracy)
-    counts = [*support, len(labels), len(labels), len(labels)]
-    return [{**row, "support": int(count)} for row, count in zip(rows, counts, strict=True)]
+    return [
+        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(images_of)}
+        for name, (precision, recall, f1), images_of in rows
+    ]

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 INK, GREY = "#222222", "#999999"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
 
-GAP = 2  # pixels between images that stand side by side
-
 Rows = Sequence[Mapping[str, Any]]
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -36,36 +34,31 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _over_epochs(axes: Axes, last: int) -> None:
-    """Whole epochs on the horizontal axis; a single one in its middle."""
-    margin = 0.5 if last == 1 else 0.05 * (last - 1)
-    axes.set_xlim(1 - margin, last + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
 def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "", heads: Sequence[str] = ()) -> Figure:
     """Images in labelled rows; each row (n, 1, H, W) or (n, H, W), shown from 0 (black) to 1 (white).
 
-    `heads`: what to write above the images of the first row. A row is one panel with its images side by side, at a
-    place that is computed here: panels and their layout are what takes time to draw.
+    `heads`: what to write above the images of the first row. Images are square cells of one size. A row is one panel
+    with its images side by side, at a place that is computed here: panels and their layout are what takes time to draw.
     """
     cell, gap, letter = 0.6, 0.06, 0.075  # inches
     count = max(len(images) for images in rows.values())
+    strips = {label: _side_by_side(images, count) for label, images in rows.items()}
+    across = {label: cell * strips[label].shape[1] / images.shape[-1] for label, images in rows.items()}
     left = letter * max(len(line) for label in rows for line in label.splitlines()) + 0.15
     top = (0.3 if title else gap) + (0.25 if heads else 0)
-    width, height = max(left + count * (cell + gap), letter * len(title)), top + len(rows) * (cell + gap)
+    wide = max(count * (cell + gap), max(across.values()) + gap / 2)
+    width, height = max(left + wide, letter * len(title)), top + len(rows) * (cell + gap)
     figure = Figure(figsize=(width, height))
-    for line, (label, images) in enumerate(rows.items()):
-        strip = _side_by_side(images, count)
+    for line, (label, strip) in enumerate(strips.items()):
         bottom = height - top - line * (cell + gap) - cell
-        across = cell * strip.shape[1] / images.shape[-1]
-        panel = figure.add_axes((left / width, bottom / height, across / width, cell / height))
+        panel = figure.add_axes((left / width, bottom / height, across[label] / width, cell / height))
         panel.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
         panel.set_axis_off()
         style: dict[str, Any] = {"transform": panel.transAxes, "color": INK}
-        panel.text(-0.08 / across, 0.5, label, ha="right", va="center", fontsize=9, **style)
+        panel.text(-0.08 / across[label], 0.5, label, ha="right", va="center", fontsize=9, **style)
         for place, head in enumerate(heads if line == 0 else ()):
-            middle = (place * (strip.shape[1] + GAP) / count + images.shape[-1] / 2) / strip.shape[1]
+            side = rows[label].shape[-1]
+            middle = (place * _step(side) + side / 2) / strip.shape[1]
             panel.text(middle, 1.1, head, ha="center", va="bottom", fontsize=10, **style)
     if title:
         figure.suptitle(title, y=1 - 0.07 / height, va="top", fontsize=10)
@@ -73,12 +66,18 @@ def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "", heads: Sequenc
 
 
 def _side_by_side(images: NDArray[Any], count: int) -> NDArray[Any]:
-    """Images (n, 1, H, W) or (n, H, W) as one, (H, count * (W + GAP) - GAP), white where there is none."""
+    """Images (n, 1, H, W) or (n, H, W) as one, white between them and where there is none."""
     height, width = images.shape[-2:]
-    strip = np.ones((height, count * (width + GAP) - GAP))
+    step = _step(width)
+    strip = np.ones((height, (count - 1) * step + width))
     for place, image in enumerate(images.reshape(-1, height, width)):
-        strip[:, place * (width + GAP) :][:, :width] = image
+        strip[:, place * step :][:, :width] = image
     return strip
+
+
+def _step(width: int) -> int:
+    """Pixels from one image to the next beside it."""
+    return width + max(1, round(width / 14))
 
 
 def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:
@@ -113,7 +112,7 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
         panel.set_title(name, fontsize=9)
         panel.set_xlabel("epoch")
         panel.set_ylabel("loss")
-        _over_epochs(panel, max(epochs))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _tidy(panel)
     panels[0].legend(fontsize=8, frameon=False)
     return figure
@@ -147,6 +146,8 @@ def intervals(series: Mapping[str, Mapping[str, Interval]], xlabel: str, title: 
     figure = _figure(7.5, 0.42 * len(items) + 1.3)
     axes = figure.subplots()
     for (name, values), colour, marker in zip(series.items(), (BLUE, GREY, ORANGE, GREEN, RED), "osD^v", strict=False):
+        if not values:
+            continue
         places = [items.index(item) for item in values]
         middle, low, high = (np.array(column) for column in zip(*values.values(), strict=True))
         errors = [middle - low, high - middle]
@@ -180,7 +181,7 @@ def comparison(
         )
     left.set_xlabel("epoch")
     left.set_ylabel(ylabel)
-    _over_epochs(left, max(row["epoch"] for rows in histories.values() for row in rows))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.legend(fontsize=8, frameon=False)
     for place, (name, (middle, low, high)) in enumerate(values.items()):
         errors = [[middle - low], [high - middle]]

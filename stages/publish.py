@@ -21,7 +21,7 @@ CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over t
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     """What a checkpoint must have been made from to be taken up: the params, the data, the code."""
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[1]
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
