@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import pickle
+import pickletools
 import re
 import socket
 import subprocess
@@ -179,8 +180,14 @@ def unpack_pickle(packed: bytes) -> Files:
 
 
 def load_arrays(pickled: bytes) -> Any:
-    """What is in a pickle of NumPy arrays, tuples and lists. Raises ValueError for everything else; runs no code."""
+    """What is in a pickle of NumPy arrays, tuples and lists. Raises ValueError for everything else; runs no code.
+
+    Python's reader makes room for as many objects as a damaged pickle numbers: more than its bytes are none.
+    """
     try:
+        for opcode, number, _ in pickletools.genops(pickled):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(pickled):
+                raise ValueError(f"object number {number} in {len(pickled)} bytes")
         return ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load()
     except Exception as error:  # noqa: BLE001 (damaged pickles fail in any way)
         raise ValueError(f"pickle: expected arrays of numbers: {' '.join(str(error).split())[:200]}") from None
