@@ -188,7 +188,7 @@ def load_arrays(pickled: bytes) -> Any:
         for opcode, number, _ in pickletools.genops(pickled):
             if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(pickled):
                 raise ValueError(f"object number {number} in {len(pickled)} bytes")
-        return ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load()
+        return _plain(ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load())
     except Exception as error:  # noqa: BLE001 (damaged pickles fail in any way)
         raise ValueError(f"pickle: expected arrays of numbers: {' '.join(str(error).split())[:200]}") from None
 
@@ -200,27 +200,53 @@ class _NdArray:
         raise ValueError("numpy.ndarray(...) is not admitted")
 
 
-def _array(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
-    """The empty array that a pickle begins with; its state comes later, and is checked by NumPy."""
-    if kind is not _NdArray or shape != (0,):
-        raise ValueError(f"pickle: {kind} of shape {shape} is not admitted")
-    return np.empty(0, np.uint8)
+class _Dtype:
+    """Stands for numpy.dtype: what a pickle says of the numbers of an array."""
+
+    def __init__(self, code: str, *options: Any) -> None:
+        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]", code):
+            raise ValueError(f"type {code!r} is not admitted")
+        self.code, self.order = code, "|"
+
+    def __setstate__(self, state: Any) -> None:
+        _, self.order, *_ = state
+
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(f"{self.order}{self.code}")
 
 
-def _dtype(code: str, *options: Any) -> np.dtype[Any]:
-    """A type of numbers of one byte or more, as `u1` or `f8`."""
-    if not re.fullmatch(r"[<>|=]?[iuf][1248]|b1", str(code)):
-        raise ValueError(f"pickle: type {code!r:.50} is not admitted")
-    return np.dtype(str(code), copy=True)
+class _Array:
+    """Stands for an array: its state is kept as the pickle has it. NumPy would take it as it is, and crash on some."""
+
+    state: Any = None
+
+    def __init__(self, kind: type, shape: tuple[int, ...], code: Any) -> None:
+        if kind is not _NdArray or shape != (0,):
+            raise ValueError(f"{kind} of shape {shape} is not admitted")
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def array(self) -> NDArray[Any]:
+        _, shape, kind, fortran, data = self.state
+        content = data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
+        return np.frombuffer(content, kind.dtype()).reshape(shape, order="F" if fortran else "C")
+
+
+def _plain(value: Any) -> Any:
+    """The value with arrays for what stands for them."""
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(item) for item in value)
+    return value.array() if isinstance(value, _Array) else value
 
 
 class ArrayUnpickler(pickle.Unpickler):
     """Reads pickles of NumPy arrays and refuses every other global, so that a pickle cannot run code."""
 
     ADMITTED: Mapping[tuple[str, str], object] = {
-        ("numpy.core.multiarray", "_reconstruct"): _array,
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
         ("numpy", "ndarray"): _NdArray,
-        ("numpy", "dtype"): _dtype,
+        ("numpy", "dtype"): _Dtype,
     }
 
     def find_class(self, module: str, name: str) -> object:
