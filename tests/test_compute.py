@@ -1,10 +1,17 @@
 """Running a network without training it, and where PyTorch computes."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
 
-from dae.core.compute import configure, error_rate, evaluating, mean_loss, penalised, require_alive
+from dae.core.compute import configure, eager, error_rate, evaluating, mean_loss, penalised, require_alive
+from dae.core.seeding import torch_stream
 from dae.params import Compute
 from dae.training.losses import mse
 from tests.conftest import TOLERANCES
@@ -85,3 +92,43 @@ def test_a_network_that_says_the_same_of_everything_is_dead() -> None:
     require_alive(dead, x[:1].expand(5, 3), "clean a")  # nothing differs
     require_alive(dead, x[:1], "clean a")
     assert dead.training
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, SGD])
+def test_an_eager_optimizer_makes_the_same_steps(kind: type[Optimizer]) -> None:
+    states = []
+    builds: list[Callable[..., Optimizer]] = [kind, eager(kind)]
+    for build in builds:
+        with torch_stream(0, "weights"):
+            model = nn.Linear(3, 2)
+            x = torch.rand(7, 3)
+        made = build(model.parameters(), lr=0.1, weight_decay=0.01)
+        schedule = OneCycleLR(made, max_lr=0.1, total_steps=5)
+        for _ in range(4):
+            made.zero_grad()
+            model(x).square().mean().backward()
+            made.step()
+            schedule.step()
+        states.append((model.state_dict(), made.state_dict()["param_groups"]))
+    (plain, groups), (weights, other_groups) = states
+    assert all(torch.equal(plain[name], weights[name]) for name in plain)
+    assert groups == other_groups
+
+
+TRAINING = """
+import sys
+import torch
+from dae.training.loop import OPTIMIZERS
+weight = torch.nn.Parameter(torch.ones(3))
+for build in OPTIMIZERS.values():
+    optimizer = build([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_does_not_load_the_compiler() -> None:
+    subprocess.run([sys.executable, "-c", TRAINING], check=True)

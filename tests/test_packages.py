@@ -252,3 +252,21 @@ def test_what_a_command_says_is_no_output_of_the_stage(capfd: pytest.CaptureFixt
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "half of it is here" in captured.err
+
+
+def test_what_is_shared_is_read_once() -> None:
+    """Lists of twice the same list, thirty deep: few bytes, and a thousand million arrays if each were made anew."""
+    value: object = [np.arange(3)]
+    for _ in range(30):
+        value = [value, value]
+    again = unpickle(python2(value))
+    assert again[0] is again[1]
+
+
+def test_a_byte_order_is_no_other_type() -> None:
+    """Before `u4`, a byte order of `u4,` would make pairs of numbers."""
+    content = python2(np.arange(4, dtype="<u4"))
+    changed = content.replace(b"X\x01\x00\x00\x00<", b"X\x03\x00\x00\x00u4,")
+    assert changed != content
+    with pytest.raises(ValueError, match="expected arrays of numbers"):
+        unpickle(changed)

@@ -201,6 +201,31 @@ def test_training_loss_is_the_mean_over_examples() -> None:
     assert result.history[0]["validation_loss"] == pytest.approx(expected, rel=TOLERANCES["network"])
 
 
+def test_an_epoch_can_be_cut_short() -> None:
+    """Two batches of 16 out of 40 examples, others every epoch; the schedule knows, the mean is over what was seen."""
+    loss, seen = Telling(), []
+
+    def watched(epoch: int) -> Iterator[Batch]:
+        for x, target in PAIRS(epoch):
+            seen.append(x)
+            yield x, target
+
+    settings = {"epochs": 3, "steps_per_epoch": 2, "learning_rate": 1e-30}
+    result = run(network(), loss=loss, batches=watched, settings=settings)
+    assert loss.told == [step / 6 for step in range(6)]
+    assert not torch.equal(seen[0], seen[4])  # draw 0 again, in a new order
+    first = [pair for pair, _ in zip(PAIRS(0), range(2), strict=False)]
+    expected = mean_loss(network(), mse, first)
+    assert result.history[0]["train_loss"] == pytest.approx(expected, rel=TOLERANCES["network"])
+
+
+def test_a_long_epoch_is_a_whole_one() -> None:
+    plain, cut = network(), network()
+    run(plain)
+    run(cut, settings={"steps_per_epoch": 4})
+    assert bits(plain) == bits(cut)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path, optimizer: str) -> None:
     def poisoned(epoch: int) -> Iterator[Batch]:

@@ -1,15 +1,17 @@
 """Where and how PyTorch computes: stored arrays on the device, and running a network without training it."""
 
 import ctypes
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dae.params import Compute
 
@@ -17,6 +19,7 @@ DEAD = 1e-6  # standard deviation over inputs below which an output counts as co
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Kind = TypeVar("Kind", bound=Optimizer)
 
 
 def configure(compute: Compute) -> torch.device:
@@ -44,6 +47,16 @@ def _keep_freed_memory() -> None:
     set_option = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option and (set_option(M_MMAP_THRESHOLD, 2**31 - 1) or set_option(M_MMAP_THRESHOLD, 2**25)):
         set_option(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def eager(kind: type[Kind]) -> type[Kind]:
+    """The same optimiser with its methods as they are, without what PyTorch wraps around them for its compiler.
+
+    Nothing is compiled here, and the first call of such a wrapper loads the compiler: a second of every training.
+    """
+    wrapped = inspect.getmembers(kind, lambda method: hasattr(method, "__wrapped__"))
+    plain = {name: inspect.unwrap(method) for name, method in wrapped}
+    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(plain["step"])})
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -186,9 +186,9 @@ def load_arrays(pickled: bytes) -> Any:
     """
     try:
         for opcode, number, _ in pickletools.genops(pickled):
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(pickled):
+            if opcode.name.endswith("PUT") and isinstance(number, int) and number > len(pickled):
                 raise ValueError(f"object number {number} in {len(pickled)} bytes")
-        return _plain(ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load())
+        return _plain(ArrayUnpickler(io.BytesIO(pickled), encoding="latin1").load(), {})
     except Exception as error:  # noqa: BLE001 (damaged pickles fail in any way)
         raise ValueError(f"pickle: expected arrays of numbers: {' '.join(str(error).split())[:200]}") from None
 
@@ -201,18 +201,19 @@ class _NdArray:
 
 
 class _Dtype:
-    """Stands for numpy.dtype: what a pickle says of the numbers of an array."""
+    """Stands for numpy.dtype: a type of numbers of one byte or more, as `u1` or `f8`, and their byte order."""
 
     def __init__(self, code: str, *options: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]", code):
-            raise ValueError(f"type {code!r} is not admitted")
-        self.code, self.order = code, "|"
+        if not re.fullmatch(r"[<>|=]?[iuf][1248]|b1", str(code)):
+            raise ValueError(f"type {code!r:.50} is not admitted")
+        self.code = str(code)
+        self.order: Any = "|"
 
     def __setstate__(self, state: Any) -> None:
         _, self.order, *_ = state
 
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(f"{self.order}{self.code}")
+        return np.dtype(self.code).newbyteorder(self.order)
 
 
 class _Array:
@@ -229,15 +230,18 @@ class _Array:
 
     def array(self) -> NDArray[Any]:
         _, shape, kind, fortran, data = self.state
-        content = data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
+        content = data.encode("latin1") if isinstance(data, str) else data
         return np.frombuffer(content, kind.dtype()).reshape(shape, order="F" if fortran else "C")
 
 
-def _plain(value: Any) -> Any:
-    """The value with arrays for what stands for them."""
-    if isinstance(value, tuple | list):
-        return type(value)(_plain(item) for item in value)
-    return value.array() if isinstance(value, _Array) else value
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """The value with arrays for what stands for them; what it has in several places is `done` once."""
+    if not isinstance(value, tuple | list | _Array):
+        return value
+    if id(value) not in done:
+        plain = value.array() if isinstance(value, _Array) else type(value)(_plain(item, done) for item in value)
+        done[id(value)] = plain
+    return done[id(value)]
 
 
 class ArrayUnpickler(pickle.Unpickler):

@@ -142,6 +142,6 @@ def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.ui
         ("weighted avg", figures @ support / count, count),
     ]
     return [
-        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(images_of)}
-        for name, (precision, recall, f1), images_of in rows
+        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(number)}
+        for name, (precision, recall, f1), number in rows
     ]

@@ -147,6 +147,7 @@ class Training(Section):
     """What `dae.training.loop.fit` needs to know."""
 
     epochs: Annotated[int, Field(ge=0)]
+    steps_per_epoch: Count | None = None  # batches, of images in a new order every epoch; None: every image once
     batch_size: Count
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: Positive

@@ -7,15 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.core.compute import Loss, evaluating, penalised
+from dae.core.compute import Loss, eager, evaluating, penalised
 from dae.core.files import replacing_file
 from dae.core.seeding import torch_stream
 from dae.params import Training
@@ -23,14 +26,14 @@ from dae.training.batches import Batch, Batches
 
 Row = dict[str, Any]  # one epoch of history
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": lambda parameters, **options: torch.optim.Adam(parameters, fused=True, **options),
-    "adamw": lambda parameters, **options: torch.optim.AdamW(parameters, fused=True, **options),
-    "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": partial(eager(Adam), fused=True),
+    "adamw": partial(eager(AdamW), fused=True),
+    "sgd": partial(eager(SGD), momentum=0.9),
 }
 # The rate at a step: constant; up to the given rate and down to 0 (Smith 2018), the momentum the other way; half a
 # cosine down to 0.
-SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]] = {
+SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler]] = {
     "constant": lambda optimizer, rate, steps: LambdaLR(optimizer, lambda step: 1.0),
     "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=max(2, steps)),
     "cosine": lambda optimizer, rate, steps: CosineAnnealingLR(optimizer, T_max=steps),
@@ -82,17 +85,19 @@ def fit(
 ) -> Fit:
     """Train `model` in place and load its best state into it, or leave it in its last one (`settings.keep`).
 
-    `batches(epoch)` yields the pairs of an epoch, `count` examples in all; `validate(model)` gives the validation
-    figures of an epoch, the first of which decides what is best (of equals, the later). What the model itself draws
-    comes from the stream of `seed`, `name` and the epoch. `on_epoch` gets each row of history and the seconds it took;
-    `snapshot(model)` is what to keep of each epoch, such as some restored images. A loss that is a module goes to the
-    model's device, and its state belongs to the training's. With a `checkpoint`, training goes on from the last
-    finished epoch and ends with the same weights as if it had not stopped. Raises ValueError when the loss is not
-    finite any more.
+    `batches(epoch)` yields the pairs of an epoch, `count` examples in all, of which `settings.steps_per_epoch` may take
+    the first ones only; `validate(model)` gives the validation figures of an epoch, the first of which decides what is
+    best (of equals, the later). What the model itself draws comes from the stream of `seed`, `name` and the epoch.
+    `on_epoch` gets each row of history and the seconds it took; `snapshot(model)` is what to keep of each epoch, such
+    as some restored images. A loss that is a module goes to the model's device, and its state belongs to the
+    training's. With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if
+    it had not stopped. Raises ValueError when the loss is not finite any more.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
     steps = math.ceil(count / settings.batch_size)
+    if settings.steps_per_epoch and settings.steps_per_epoch < steps:
+        steps, count = settings.steps_per_epoch, settings.steps_per_epoch * settings.batch_size
     options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), **options)
     schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, max(1, steps * settings.epochs))
@@ -105,7 +110,8 @@ def fit(
         on_epoch(row, 0.0)
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
-        bar = tqdm(batches(epoch), f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
+        pairs = islice(batches(epoch), steps)
+        bar = tqdm(pairs, f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
         with torch_stream(seed, "fit", name, epoch):
             total = _epoch(model, loss, bar, optimizer, schedule, settings, steps * settings.epochs)
         row = {"epoch": epoch + 1, "train_loss": total / count, **validate(model)}
@@ -129,7 +135,7 @@ def _epoch(
     model: nn.Module,
     loss: Loss,
     pairs: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     schedule: LRScheduler,
     settings: Training,
     steps: int,

@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from dae.choices import Counts, NonNegative, Positive
+from dae.core.compute import eager
 from dae.core.seeding import torch_stream
 from dae.models.discriminators import discriminator
 
@@ -108,7 +110,7 @@ class Adversarial(nn.Module):
         with torch_stream(seed, "weights", "discriminator"):
             self.discriminator = discriminator(channels=channels)
         betas = 0.5, 0.999
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), learning_rate, betas, fused=True)
+        self.optimizer = eager(Adam)(self.discriminator.parameters(), lr=learning_rate, betas=betas, fused=True)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         squared = F.mse_loss(output, target)
