@@ -1,7 +1,8 @@
-"""Corrupt the prepared images with one entry of `corruptions`."""
+"""Corrupt the prepared images with one entry of `corruptions`; measure what is left, and what filters get back."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -10,19 +11,26 @@ from dae.core.files import read_json, replacing, write_json
 from dae.core.seeding import stream
 from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
 from dae.data.datasets import SPLITS, load_draws, load_images
-from dae.params import Corruption, read
+from dae.evaluation.filters import restorations, same_size
+from dae.evaluation.metrics import quality
+from dae.params import Corruption, Evaluation, read
+from dae.tracking import Run
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed
 
 
-def main(name: str, clean: Path, output: Path) -> None:
-    """Write OUTPUT/{train,validation,test}.npy, independent frozen draws of the corruption NAME of the images CLEAN."""
-    settings = read(PARAMS, f"corruptions.{name}", Corruption)
+def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
+    """Write OUTPUT/{train,validation,test}.npy, independent frozen draws of the corruption NAME of the images CLEAN.
+
+    In BASELINES: the quality of the first test images as they are, and as filters that learn nothing restore them.
+    """
+    settings, evaluation = read(PARAMS, f"corruptions.{name}", Corruption), read(PARAMS, "evaluation", Evaluation)
     root = seed()
     upstream = read_json(clean / "params.json")
     params = {**upstream, "seed": root, "corruption": {"name": name, **settings.model_dump(exclude={"dataset"})}}
     kind, arguments = settings.kind, settings.arguments
-    with track("corrupt", name, params) as record, replacing(output) as folder:
+    everything = {**params, "evaluation": evaluation.model_dump()}
+    with track("corrupt", name, everything) as record, replacing(output) as folder, replacing(baselines) as report:
         for split in tqdm(SPLITS, f"corrupt {name}", leave=False, disable=None):
             x = load_images(clean, split)
             record.input(clean / f"{split}.npy", split)
@@ -43,6 +51,31 @@ def main(name: str, clean: Path, output: Path) -> None:
         record.metrics({"mean": examples.mean(), "std": examples.std()})
         record.images({"original": as_float(load_images(clean, "validation")[:10]), name: examples[:10]}, "examples")
         write_json(folder / "params.json", params)
+        _measure(clean, folder, report, record, settings=evaluation, root=root)
+
+
+def _measure(clean: Path, corrupted: Path, report: Path, record: Run, *, settings: Evaluation, root: int) -> None:
+    """Filters are tuned on validation images."""
+    first, tuning = slice(settings.filter_images), slice(settings.tuning_images)
+    x, x_val = as_float(load_images(clean, "test")[first]), as_float(load_images(clean, "validation")[tuning])
+    x_tilde = as_float(load_draws(corrupted, "test")[0, first])
+    x_tilde_val = as_float(load_draws(corrupted, "validation")[0, tuning])
+    shown = same_size(x_tilde, x)
+    metrics: dict[str, Any] = {"images": len(x), "input": quality(shown, x, settings=settings, seed=root)[0]}
+    if x_tilde.shape == x.shape:
+        metrics["input_unclipped"] = quality(x_tilde, x, settings=settings, seed=root)[0]
+    each, pictures = {}, {"original": x[:10], "corrupted": shown[:10]}
+    restored = restorations(x_tilde, x_tilde_val, x_val)
+    metrics["best_filter"] = min(restored, key=lambda name: restored[name].tuning_mse)
+    for name, result in restored.items():
+        figures, values = quality(result.images, x, settings=settings, seed=root)
+        metrics[name] = {"strength": result.strength, "tuning_mse": result.tuning_mse, **figures}
+        each[name] = values["psnr"]
+        pictures[name] = result.images[:10]
+    write_json(report / "metrics.json", metrics)
+    np.savez(report / "psnr.npz", **each)  # type: ignore[arg-type]
+    record.metrics(metrics)
+    record.images(pictures, "restorations")
 
 
 if __name__ == "__main__":

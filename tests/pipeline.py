@@ -41,8 +41,6 @@ STAGES = {
     "train_stochastic@heavy_flow",
     "pretrain@sdae_3",
     "finetune@sdae_3",
-    "baselines@gaussian",
-    "baselines@downsample",
     "evaluate_classifier@mnist",
     "evaluate_clean@gaussian_conv",
     "evaluate_perceptual@lambda_1",

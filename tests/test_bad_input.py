@@ -149,9 +149,7 @@ CASES: list[tuple[str, str, Damage]] = [
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/weights.safetensors", cut),
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/weights.safetensors", bare_pickle),
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/model.json", unknown_network),
-    ("baselines@gaussian", f"{GAUSSIAN}/test.npy", cut),
-    ("baselines@gaussian", f"{GAUSSIAN}/params.json", text),
-    ("baselines@gaussian", f"{PREPARED}/validation.npy", missing),
+    ("corrupt@gaussian", f"{PREPARED}/validation.npy", missing),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", one_weight_less),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", not_finite),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", empty),
@@ -240,7 +238,7 @@ def test_a_file_where_the_output_folder_should_be(
     assert results_of(project) == before
 
 
-@pytest.mark.parametrize("stage", ["corrupt@gaussian", "train_clean@gaussian_conv", "baselines@gaussian", "patches"])
+@pytest.mark.parametrize("stage", ["corrupt@gaussian", "train_clean@gaussian_conv", "patches"])
 def test_a_disk_that_is_full(project: Path, capsys: pytest.CaptureFixture[str], stage: str) -> None:
     """No file may become larger than some bytes, which fails as a full disk does."""
     module, *arguments = command_of(project, stage)

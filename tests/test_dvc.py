@@ -86,7 +86,6 @@ def test_only_evaluation_depends_on_test_data(stages: dict[str, Any]) -> None:
         name.partition("@")[0] for name, stage in stages.items() for dep in stage.deps if "/test" in dep.def_path
     }
     assert readers == {
-        "baselines",
         "evaluate_clean",
         "evaluate_perceptual",
         "evaluate_noise2noise",

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from dae.data import sources
+from dae.data.datasets import IDX_FILES
 from dae.data.sources import load_arrays, unpack_pickle
 from tests.small_sets import CLOTHES, DIGITS, Files, write
 
@@ -200,6 +201,17 @@ def test_the_debian_package_is_fetched_by_apt_and_unpacked(debian: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in debian.rglob("*")}
     assert sources._debian() == CLOTHES
     assert {path: path.stat().st_mtime_ns for path in debian.rglob("*")} == before
+
+
+def test_a_link_in_the_debian_package_is_not_followed(debian: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    link = debian / "content/usr/share/another" / IDX_FILES["train_images"]
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    write_deb(debian, CLOTHES)
+    assert sources._debian() == CLOTHES
+    assert outside.read_text() == "mine"
 
 
 def test_a_debian_package_that_is_not_what_its_index_says(debian: Path) -> None:

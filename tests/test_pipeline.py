@@ -18,7 +18,7 @@ from stages.quick import ROOT, drop_missing_members
 from tests.pipeline import STAGES, dvc, executed, finished_project
 
 REPEATED = (  # one for each way of drawing and computing
-    *("corrupt@gaussian", "baselines@downsample", "patches"),
+    *("corrupt@gaussian", "corrupt@downsample", "patches"),
     *("train_perceptual@lambda_1", "train_noise2noise@gaussian_conv", "train_stochastic@heavy_flow"),
     *("pretrain@sdae_3", "toy@spiral", "filters@gaussian"),
     *("evaluate_stochastic@heavy_flow", "svm@rbf", "latent@gaussian_conv", "posterior@block_large"),

@@ -99,7 +99,7 @@ def test_params(project: Path, capsys: pytest.CaptureFixture[str], change: Edit,
 def prepared(project: Path) -> None:
     assert call("prepare", "mnist", "data/prepared/mnist") == 0
     for name in ("gaussian", "downsample", "erasure"):
-        assert call("corrupt", name, "data/prepared/mnist", f"data/corrupted/{name}") == 0
+        assert call("corrupt", name, "data/prepared/mnist", f"data/corrupted/{name}", f"results/baselines/{name}") == 0
 
 
 def truncate(path: str, size: int = 100) -> Callable[[Path], None]:
@@ -115,8 +115,7 @@ NOISE2NOISE = ("train", "noise2noise", "gaussian_conv", GAUSSIAN, GAUSSIAN, "res
 PERCEPTUAL = ("train", "perceptual", "lambda_1", GAUSSIAN, CLEAN, "results/p", "--features", "results/features/model")
 STOCHASTIC = ("train", "stochastic", "heavy_flow", "data/corrupted/erasure", CLEAN, "results/s")
 CLASSIFY = ("train_classifier", "mnist", CLEAN, "results/classifiers/mnist")
-CORRUPT = ("corrupt", "gaussian", CLEAN, GAUSSIAN)
-BASELINES = ("baselines", "gaussian", CLEAN, GAUSSIAN, "results/baselines/gaussian")
+CORRUPT = ("corrupt", "gaussian", CLEAN, GAUSSIAN, "results/baselines/gaussian")
 EVALUATE = (
     *("evaluate", "clean", "gaussian_conv", "results/clean/gaussian_conv", "results/classifiers/mnist/model"),
     *(CLEAN, GAUSSIAN, "results/baselines/gaussian", "results/evaluated"),
@@ -220,7 +219,6 @@ def test_a_file_that_is_no_model(project: Path, capsys: pytest.CaptureFixture[st
     prepared(project)
     assert call(*TRAIN) == 0
     assert call(*CLASSIFY) == 0
-    assert call(*BASELINES) == 0
     assert call(*EVALUATE) == 0
     weights = project / "results/clean/gaussian_conv/model/weights.safetensors"
     weights.write_bytes(b"not a model")
@@ -237,7 +235,6 @@ def test_a_denoiser_that_learned_nothing_is_an_error(project: Path, capsys: pyte
     prepared(project)
     assert call(*TRAIN) == 0
     assert call(*CLASSIFY) == 0
-    assert call(*BASELINES) == 0
     line = fails(capsys, *EVALUATE)
     assert "learned nothing" in line
     assert not (project / "results/evaluated").exists()

@@ -12,12 +12,13 @@ import re
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,10 @@ def _wheel() -> Files:
 
 
 def _debian() -> Files:
-    """Fetch the package with apt, where there is one, and unpack it; nothing is installed, no system file touched."""
+    """Fetch the package with apt, where there is one, and take the data files out of it, by name and nothing else.
+
+    Nothing is installed, no system file touched.
+    """
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         for part in ("lists/partial", "cache/archives/partial"):
@@ -150,14 +154,19 @@ def _debian() -> Files:
         _run([*apt, "update"])
         _run([*apt, "download", DEBIAN_PACKAGE], cwd=here)
         (path,) = here.glob("*.deb")
-        _run(["dpkg-deb", "--extract", str(path), str(here / "content")])
-        (images,) = here.glob(f"content/**/{IDX_FILES['train_images']}*")
-        return _local(images.parent)
+        with (here / "content.tar").open("wb") as tar:
+            _run(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=tar)
+        with tarfile.open(here / "content.tar") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if name.removesuffix(".gz") in IDX_FILES.values() and member.isreg():
+                    (here / name).write_bytes(archive.extractfile(member).read())  # type: ignore[union-attr]
+        return _local(here)
 
 
-def _run(command: list[str], cwd: Path | None = None) -> None:
+def _run(command: list[str], cwd: Path | None = None, stdout: IO[bytes] | None = None) -> None:
     """Run a package manager's command. Raises ValueError with its last line, FileNotFoundError if there is none."""
-    done = subprocess.run(command, cwd=cwd, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, stdout=stdout or sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(" ")]
         what = [part for part in (Path(command[0]).name, *command[1:]) if not part.startswith(("-", "Dir::"))]
