@@ -34,8 +34,9 @@ gpu: install  ## Train and evaluate the entries of params.gpu.yaml, of the paper
 test: install  ## Run the tests
 	pytest
 
-test-slow: install  ## Run the slow proofs: kills, fuzzing, queued experiments
+test-slow: install  ## Run the slow proofs: kills, fuzzing, queued experiments, then the whole pipeline again (verify)
 	pytest -m slow --numprocesses 0 --capture=no
+	$(MAKE) verify
 
 lint: install  ## Check format, style and types
 	ruff format --check .

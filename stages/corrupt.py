@@ -22,7 +22,7 @@ from stages.common import PARAMS, run, seed
 def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
     """Write OUTPUT/{train,validation,test}.npy, independent frozen draws of the corruption NAME of the images CLEAN.
 
-    In BASELINES: the quality of the first test images as they are, and as filters that learn nothing restore them.
+    In BASELINES: the quality of the first corrupted test images, and of what classical filters restore of them.
     """
     settings, evaluation = read(PARAMS, f"corruptions.{name}", Corruption), read(PARAMS, "evaluation", Evaluation)
     root = seed()
@@ -30,7 +30,7 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
     params = {**upstream, "seed": root, "corruption": {"name": name, **settings.model_dump(exclude={"dataset"})}}
     kind, arguments = settings.kind, settings.arguments
     everything = {**params, "evaluation": evaluation.model_dump()}
-    with track("corrupt", name, everything) as record, replacing(output) as folder, replacing(baselines) as report:
+    with track("corrupt", name, everything) as record, replacing(output) as folder, replacing(baselines) as measured:
         for split in tqdm(SPLITS, f"corrupt {name}", leave=False, disable=None):
             x = load_images(clean, split)
             record.input(clean / f"{split}.npy", split)
@@ -51,11 +51,11 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
         record.metrics({"mean": examples.mean(), "std": examples.std()})
         record.images({"original": as_float(load_images(clean, "validation")[:10]), name: examples[:10]}, "examples")
         write_json(folder / "params.json", params)
-        _measure(clean, folder, report, record, settings=evaluation, root=root)
+        _measure(clean, folder, measured, record, settings=evaluation, root=root)
 
 
-def _measure(clean: Path, corrupted: Path, report: Path, record: Run, *, settings: Evaluation, root: int) -> None:
-    """Filters are tuned on validation images."""
+def _measure(clean: Path, corrupted: Path, output: Path, record: Run, *, settings: Evaluation, root: int) -> None:
+    """The quality of the first test images, corrupted and filtered; the filters are tuned on validation images."""
     first, tuning = slice(settings.filter_images), slice(settings.tuning_images)
     x, x_val = as_float(load_images(clean, "test")[first]), as_float(load_images(clean, "validation")[tuning])
     x_tilde = as_float(load_draws(corrupted, "test")[0, first])
@@ -72,8 +72,8 @@ def _measure(clean: Path, corrupted: Path, report: Path, record: Run, *, setting
         metrics[name] = {"strength": result.strength, "tuning_mse": result.tuning_mse, **figures}
         each[name] = values["psnr"]
         pictures[name] = result.images[:10]
-    write_json(report / "metrics.json", metrics)
-    np.savez(report / "psnr.npz", **each)  # type: ignore[arg-type]
+    write_json(output / "metrics.json", metrics)
+    np.savez(output / "psnr.npz", **each)  # type: ignore[arg-type]
     record.metrics(metrics)
     record.images(pictures, "restorations")
 

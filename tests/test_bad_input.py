@@ -253,6 +253,21 @@ def test_a_disk_that_is_full(project: Path, capsys: pytest.CaptureFixture[str], 
     assert not list(project.glob("**/*.tmp"))
 
 
+def test_a_measurement_that_fails_leaves_the_data_too(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both outputs of a corruption are replaced, or neither."""
+
+    def fail(*images: Any) -> None:
+        raise ValueError("no filter")
+
+    monkeypatch.setattr("stages.corrupt.restorations", fail)
+    module, *arguments = command_of(project, "corrupt@gaussian")
+    before = results_of(project)
+    assert fails(capsys, module, *arguments) == "error: no filter"
+    assert results_of(project) == before
+
+
 # --- MLflow's store
 
 

@@ -78,7 +78,7 @@ def test_noise2noise_depends_on_no_clean_image(stages: dict[str, Any]) -> None:
         assert not [dep for dep in stage.deps if "prepared" in dep.def_path]
 
 
-def test_only_evaluation_depends_on_test_data(stages: dict[str, Any]) -> None:
+def test_no_training_depends_on_test_data(stages: dict[str, Any]) -> None:
     def whole_folder(stage: Any) -> bool:
         return any(re.fullmatch(r"data/prepared/[a-z_]+", dep.def_path) for dep in stage.deps)
 

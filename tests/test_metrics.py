@@ -49,6 +49,15 @@ def test_an_exact_restoration_is_finite(clean: Images) -> None:
     assert (mse(clean, clean) == 0).all()
 
 
+def test_ssim_of_many_images_is_that_of_each() -> None:
+    x = floats(blobs(1001))
+    noisy = x + np.float32(0.2) * stream(0, "noise").standard_normal(x.shape, dtype=np.float32)
+    together = ssim(noisy, x)
+    assert together.shape == (1001,)
+    for i in (0, 499, 500, 999, 1000):
+        assert together[i] == pytest.approx(ssim(noisy[i : i + 1], x[i : i + 1])[0], abs=TOLERANCES["float32"])
+
+
 def wang(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """SSIM of Wang et al. 2004, equation 13, on the inner pixels, which the window of 11 x 11 reaches whole."""
 

@@ -42,7 +42,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path, schedule: st
 
 
 def test_a_resumed_training_of_a_network_that_draws(tmp_path: Path) -> None:
-    settings = {"epochs": 4}
+    settings = {"epochs": 4, "steps_per_epoch": 2}
     whole, resumed = dropping(), dropping()
     expected = run(whole, settings=settings)
     checkpoint = Checkpoint(tmp_path / "state.pt", "same")

@@ -50,12 +50,13 @@ def _keep_freed_memory() -> None:
 
 
 def eager(kind: type[Kind]) -> type[Kind]:
-    """The same optimiser with its methods as they are, without what PyTorch wraps around them for its compiler.
+    """The same optimiser without what PyTorch wraps around its methods for its compiler; not to be differentiated.
 
-    Nothing is compiled here, and the first call of such a wrapper loads the compiler: a second of every training.
+    Nothing is compiled here, and the first call of such a wrapper loads the compiler: a second of every training. That
+    of `step` also switches gradients off, which is put back.
     """
-    wrapped = inspect.getmembers(kind, lambda method: hasattr(method, "__wrapped__"))
-    plain = {name: inspect.unwrap(method) for name, method in wrapped}
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
     return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(plain["step"])})
 
 

