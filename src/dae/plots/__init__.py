@@ -131,6 +131,7 @@ def measures(rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Ma
         panel.set_xlabel(measure)
         panel.set_yticks(range(len(rows)), list(rows), fontsize=9)
         panel.set_ylim(len(rows) - 0.5, -0.5)
+        panel.locator_params(axis="x", nbins=5)  # four panels in a row have room for few numbers
         _tidy(panel)
     handles = [
         Line2D([], [], color=BLUE, marker="o", label="restored, 95 % interval"),
