@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import read_json, replacing, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images
+from dae.data.files import read_json, replacing, write_json
+from dae.data.seeding import stream
 from dae.evaluation.ablation import comparison, predicted
 from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.restoration import apply
+from dae.models.compute import configure
 from dae.params import Evaluation, read
 from dae.plots import image_grid, save
 from dae.tracking import run as track

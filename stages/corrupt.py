@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dae.core.files import read_json, replacing, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
 from dae.data.datasets import SPLITS, load_draws, load_images
+from dae.data.files import read_json, replacing, write_json
+from dae.data.seeding import stream
 from dae.evaluation.filters import restorations, same_size
 from dae.evaluation.metrics import quality
 from dae.params import Corruption, Evaluation, read

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import load_table, read_json, replacing, write_csv, write_json
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
+from dae.data.files import load_table, read_json, replacing, write_csv, write_json
 from dae.evaluation.filters import INTERPOLATIONS, clipped, enlarge
 from dae.evaluation.restoration import (
     apply,
@@ -23,6 +22,7 @@ from dae.evaluation.restoration import (
     restoration_metrics,
     shown,
 )
+from dae.models.compute import configure
 from dae.params import Evaluation, read
 from dae.plots import image_grid, save
 from dae.tracking import run as track

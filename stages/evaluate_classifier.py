@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.datasets import load_images, load_labels
-from dae.evaluation.metrics import with_intervals
-from dae.evaluation.restoration import apply, report_rows
+from dae.data.files import read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream
+from dae.evaluation.metrics import report_rows, with_intervals
+from dae.evaluation.restoration import apply
+from dae.models.compute import configure
 from dae.params import Evaluation, read
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import load_table, read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, load_labels
+from dae.data.files import load_table, read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream
 from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import psnr, with_intervals
 from dae.evaluation.restoration import apply, describe, gains, one_of_each, restoration_metrics, shown
 from dae.evaluation.sampling import restore, spread_values
+from dae.models.compute import configure
 from dae.params import Evaluation, Stochastic, read
 from dae.plots import image_grid, mean_of_samples, save
 from dae.tracking import run as track

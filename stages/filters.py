@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dae.core.compute import configure
-from dae.core.files import read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream, torch_stream
 from dae.data.datasets import load_patches
+from dae.data.files import read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream, torch_stream
 from dae.evaluation.metrics import with_intervals
+from dae.models.compute import configure
 from dae.models.patches import PatchAutoencoder, orientation_selectivity
 from dae.params import Evaluation, Filters, read
 from dae.plots import filter_grid, save
@@ -44,8 +44,7 @@ def main(name: str, patches: Path, output: Path) -> None:
         model = PatchAutoencoder(x.shape[1], entry.hidden).to(device)
     checkpoints = CHECKPOINTS / "filters" / name
     with track("filters", name, params) as record, replacing(output) as folder:
-        for path in paths:
-            record.input(path, path.stem)
+        digests = [record.input(path, path.stem) for path in paths]
         result = fit_denoiser(
             model,
             mse,
@@ -56,7 +55,7 @@ def main(name: str, patches: Path, output: Path) -> None:
             settings=entry,
             seed=root,
             name=f"filters {name}",
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, paths)),
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, digests)),
             on_epoch=record.epoch,
         )
         weights = model.weight.detach().cpu().numpy()

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import SPLITS, load_draws, load_images, load_labels
+from dae.data.files import read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream
 from dae.evaluation.latent import (
     Codes,
     Encoder,
@@ -27,8 +26,9 @@ from dae.evaluation.latent import (
     log_likelihood,
     project,
 )
-from dae.evaluation.metrics import Values, with_intervals
-from dae.evaluation.restoration import apply, report_rows
+from dae.evaluation.metrics import Values, report_rows, with_intervals
+from dae.evaluation.restoration import apply
+from dae.models.compute import configure
 from dae.params import Evaluation, Latent, read
 from dae.plots import save
 from dae.plots.latent import decoded, edges, plane

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dae.core.files import replacing, write_json
-from dae.core.seeding import stream
+from dae.data.files import replacing, write_json
 from dae.data.patches import patch_sets, photographs
+from dae.data.seeding import stream
 from dae.params import Patches, read
 from dae.tracking import run as track
 from stages.common import PARAMS, run, seed

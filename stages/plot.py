@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dae import lectures, models
-from dae.core.files import load_table, replacing, replacing_file, write_csv
+from dae.data.files import load_table, replacing, replacing_file, write_csv
 from dae.params import RESTORING, Members, check
 from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, save
 from dae.summary import COLUMNS, Row, gather, history, markdown

@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import read_json, replacing, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import Images, Rng, as_float
 from dae.data.datasets import load_draws, load_images, load_labels
+from dae.data.files import read_json, replacing, write_json
+from dae.data.seeding import stream
 from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import Values, with_intervals
 from dae.evaluation.posterior import MASKS, Indices, masks, nearest, noise_draws, values
 from dae.evaluation.restoration import apply
+from dae.models.compute import configure
 from dae.params import Evaluation, Posterior, read
 from dae.plots import image_grid, save
 from dae.tracking import run as track

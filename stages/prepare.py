@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dae.core.files import replacing, write_json
 from dae.data.datasets import split
+from dae.data.files import replacing, write_json
 from dae.data.sources import obtain
 from dae.params import Dataset, check, read
 from dae.tracking import run as track

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dae import models
-from dae.core.compute import configure, resident, to_float
-from dae.core.files import read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.datasets import load_images
+from dae.data.files import read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream
+from dae.models.compute import configure, resident, to_float
 from dae.params import Stacked, read
 from dae.tracking import run as track
 from dae.training.loop import Checkpoint
@@ -38,11 +38,9 @@ def main(name: str, clean: Path, output: Path) -> None:
     stack = models.build(*card, seed=root, names=("stacked",)).to(device)
     assert isinstance(stack, models.StackedEncoder)
     checkpoints = CHECKPOINTS / "pretrain" / name
-    made_from = fingerprint(params, paths)
 
     with track("pretrain", name, params) as record:
-        for path in paths:
-            record.input(path, path.stem)
+        made_from = fingerprint(params, [record.input(path, path.stem) for path in paths])
         results = pretrain(
             stack,
             x,

@@ -9,7 +9,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from dae.core.files import replacing_file
+from dae.data.files import replacing_file
 from stages.common import run
 
 

@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.core.files import md5, replacing, write_csv, write_json
+from dae.data.files import md5, replacing, write_csv, write_json
 from dae.tracking import Run
 from dae.training.loop import Fit
 
 CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
 
 
-def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    """What a checkpoint must have been made from to be taken up: the params, the data, the code."""
+def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:
+    """What a checkpoint must have been made from to be taken up: the params, the data (their MD5), the code."""
     root = Path(__file__).resolve().parents[1]
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
         f"{torch.__version__} {np.__version__} {torch.cuda.is_available()}",
-        *(md5(path) for path in [*inputs, *code]),
+        *inputs,
+        *(md5(path) for path in code),
     ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from dae.core.compute import configure, error_rate, mean_loss, require_alive, resident, to_float
-from dae.core.files import read_json
-from dae.core.seeding import stream
 from dae.data.datasets import load_images, load_labels
+from dae.data.files import read_json
+from dae.data.seeding import stream
+from dae.models.compute import configure, error_rate, mean_loss, outputs, require_alive, resident, to_float
 from dae.params import Training
 from dae.tracking import run as track
 from dae.training.batches import in_order, supervised
@@ -43,14 +43,14 @@ def train_on_labels(
 
     def validate(net: nn.Module) -> Row:
         require_alive(net, to_float(x_val[:100]), f"{stage} {item}")
+        scores = outputs(net, x_val)
         return {
-            "validation_error": error_rate(net, in_order(x_val, y_val)),
-            "validation_loss": mean_loss(net, cross_entropy, in_order(x_val, y_val)),
+            "validation_error": error_rate(nn.Identity(), in_order(scores, y_val)),
+            "validation_loss": mean_loss(nn.Identity(), cross_entropy, in_order(scores, y_val)),
         }
 
     with track(stage, item, params) as record:
-        for path in [*paths, *more_inputs]:
-            record.input(path, path.stem)
+        digests = [record.input(path, path.stem) for path in (*paths, *more_inputs)]
         result = fit(
             model.to(device),
             cross_entropy,
@@ -60,7 +60,7 @@ def train_on_labels(
             settings=settings,
             seed=root,
             name=f"{stage} {item}",
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [*paths, *more_inputs])),
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, digests)),
             on_epoch=record.epoch,
         )
         example = to_float(x_val[:2]).cpu().numpy()

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dae.core.files import read_json, replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import as_float
 from dae.data.datasets import load_images, load_labels
-from dae.evaluation.metrics import with_intervals
-from dae.evaluation.restoration import report_rows
+from dae.data.files import read_json, replacing, write_csv, write_json
+from dae.data.seeding import stream
+from dae.evaluation.metrics import report_rows, with_intervals
 from dae.evaluation.svm import choose_and_classify
 from dae.params import Evaluation, Svm, read
 from dae.tracking import run as track

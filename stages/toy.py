@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.core.compute import configure
-from dae.core.files import replacing, write_csv, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import gaussian
+from dae.data.files import replacing, write_csv, write_json
 from dae.data.points import MIDWAY, POINT_SETS, Points
+from dae.data.seeding import stream
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.posterior import near_pairs, posterior_mean, squared_distances
 from dae.evaluation.restoration import apply
+from dae.models.compute import configure
 from dae.params import CorruptionChoice, Evaluation, Toy, read
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dae import models
-from dae.core.compute import Loss, configure, evaluating, mean_loss, require_alive
-from dae.core.files import read_json
-from dae.core.seeding import stream
+from dae.data.files import read_json
+from dae.data.seeding import stream
+from dae.models.compute import Loss, configure, evaluating, mean_loss, require_alive
 from dae.params import Clean, Noise2Noise, Perceptual, Restoration, Stochastic, Upscaler, read
 from dae.tracking import run as track
 from dae.training.batches import in_order
@@ -68,8 +68,7 @@ def main(
         return {"validation_loss": mean_loss(net, loss, in_order(*data.validation))}
 
     with track(f"train_{section}", name, params) as record:
-        for path in files:
-            record.input(path, path.stem)
+        digests = [record.input(path, path.stem) for path in files]
         result = fit(
             model,
             loss,
@@ -79,7 +78,7 @@ def main(
             settings=entry,
             seed=root,
             name=f"{section} {name}",
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, files)),
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, digests)),
             on_epoch=record.epoch,
             snapshot=None if section == "stochastic" else lambda net: net(data.pictures[0][:PICTURES]),
         )

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from stages.common import run
+from stages import common
 
 
 def call(stage: str, *arguments: str) -> int:
@@ -13,12 +13,9 @@ def call(stage: str, *arguments: str) -> int:
     before = sys.argv
     sys.argv = [stage, *arguments]
     try:
-        run(import_module(f"stages.{stage}").main)
-    except SystemExit as end:
-        return int(end.code or 0)
+        return common.call(import_module(f"stages.{stage}").main)
     finally:
         sys.argv = before
-    return 0
 
 
 def fails(capsys: pytest.CaptureFixture[str], stage: str, *arguments: str) -> str:

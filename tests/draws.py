@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dae.choices import choose
-from dae.core.seeding import stream
 from dae.data.corruptions import CORRUPTIONS, PROCESSES
+from dae.data.seeding import stream
 from tests.conftest import TOLERANCES
 
 Images = NDArray[np.float32]

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dae.core.compute import mean_loss, to_float
-from dae.core.seeding import stream, torch_stream
+from dae.data.seeding import stream, torch_stream
+from dae.models.compute import mean_loss, to_float
 from dae.training.batches import frozen, in_order
 from dae.training.loop import Fit, fit
 from dae.training.losses import mse

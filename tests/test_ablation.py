@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.evaluation.ablation import comparison, predicted
 from dae.evaluation.metrics import Values, mse
 from tests.conftest import TOLERANCES

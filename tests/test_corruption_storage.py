@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from dae.choices import choose
-from dae.core.seeding import stream
 from dae.data.corruptions import (
     BLOCK,
     CORRUPTIONS,
@@ -17,6 +16,7 @@ from dae.data.corruptions import (
     corrupted_shape,
     storage_dtype,
 )
+from dae.data.seeding import stream
 from tests.conftest import blobs
 from tests.draws import ERRORS, Arguments
 

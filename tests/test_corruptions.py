@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dae.choices import choose
-from dae.core.seeding import stream
 from dae.data.corruptions import CORRUPTIONS, PROCESSES
+from dae.data.seeding import stream
 from tests.conftest import TOLERANCES
 from tests.draws import (
     DRAWS,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.evaluation.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
 from dae.evaluation.metrics import mse
 from tests.conftest import TOLERANCES, blobs, floats

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from scipy.stats import norm
 
 from dae import models
-from dae.core.files import read_csv, read_json, write_json
-from dae.core.seeding import stream
+from dae.data.files import read_csv, read_json, write_json
+from dae.data.seeding import stream
 from dae.evaluation.latent import (
     Encoder,
     classify,

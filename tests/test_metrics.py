@@ -7,10 +7,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import classification_report
 
-from dae.core.seeding import stream
 from dae.data.corruptions import blur
-from dae.evaluation.metrics import QUALITY, mse, psnr, quality, sharpness, ssim, with_intervals
-from dae.evaluation.restoration import report_rows
+from dae.data.seeding import stream
+from dae.evaluation.metrics import QUALITY, mse, psnr, quality, report_rows, sharpness, ssim, with_intervals
 from dae.params import Evaluation
 from tests.conftest import TOLERANCES, blobs, floats
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dae.core.seeding import stream
 from dae.data.patches import BORDER, VARIANCE, Picture, draw_patches, patch_sets, photographs, regions, whiten
+from dae.data.seeding import stream
 from dae.models.patches import PatchAutoencoder, orientation_selectivity
 from tests.conftest import TOLERANCES
 

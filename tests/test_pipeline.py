@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from dae import models
-from dae.core.files import read_csv
+from dae.data.files import read_csv
 from stages.quick import ROOT, drop_missing_members
 from tests.pipeline import STAGES, dvc, executed, finished_project
 

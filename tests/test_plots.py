@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.plots import (
     Interval,
     comparison,

@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.choices import choose
-from dae.core.files import read_csv, read_json
-from dae.core.seeding import stream
+from dae.data.files import read_csv, read_json
 from dae.data.points import MIDWAY, POINT_SETS, Points, open_circle, spiral, two_moons
+from dae.data.seeding import stream
 from dae.evaluation.posterior import posterior_mean, squared_distances
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples

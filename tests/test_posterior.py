@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 
 from dae import models
 from dae.choices import choose
-from dae.core.files import read_json, write_json
-from dae.core.seeding import stream
 from dae.data.corruptions import BLOCK, CORRUPTIONS, as_float, corrupt_blocks, storage_dtype
+from dae.data.files import read_json, write_json
 from dae.data.points import POINT_SETS
+from dae.data.seeding import stream
 from dae.evaluation.posterior import (
     MASKS,
     label_entropy,

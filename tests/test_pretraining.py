@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.core.compute import to_float
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.models import StackedEncoder, build
+from dae.models.compute import to_float
 from dae.params import CorruptionChoice
 from dae.training import denoising, pretraining
 from dae.training.batches import Batches

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.core.seeding import stream, torch_stream
+from dae.data.seeding import stream, torch_stream
 from dae.training.batches import frozen
 from dae.training.loop import fit
 from dae.training.pretraining import RBM

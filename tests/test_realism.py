@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.core.seeding import torch_stream
+from dae.data.seeding import torch_stream
 from dae.models.classifiers import StackedClassifier, cnn
 from dae.training.realism import Adversarial, General, features
 from tests.conftest import TOLERANCES, blobs

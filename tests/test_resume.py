@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.core.compute import to_float
+from dae.models.compute import to_float
 from dae.training.batches import Batch, frozen
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from dae.training.losses import build

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dae.core.compute import to_float
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.evaluation.metrics import mse
 from dae.evaluation.sampling import restore, spread_values
+from dae.models.compute import to_float
 from dae.training.batches import Batches, flow, flow_pair, frozen
 from tests.conftest import TOLERANCES, blobs, floats
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dae
-from dae.core.seeding import stream, torch_stream
+from dae.data.seeding import stream, torch_stream
 from tests.conftest import TOLERANCES
 
 NAMES = [
@@ -71,7 +71,7 @@ def test_known_first_numbers() -> None:
 
 def test_another_process_draws_the_same_numbers() -> None:
     """Not so with `hash()`, which is salted anew in every process."""
-    code = "from dae.core.seeding import stream; print(stream(3, 'name', 1).integers(0, 2**63))"
+    code = "from dae.data.seeding import stream; print(stream(3, 'name', 1).integers(0, 2**63))"
     environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(dae.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == stream(3, "name", 1).integers(0, 2**63)

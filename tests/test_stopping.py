@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from dae.core.files import read_csv
+from dae.data.files import read_csv
 from tests.pipeline import environment, finished_project
 
 EPOCHS = 40

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dae.core.files import read_csv, write_csv, write_json
+from dae.data.files import read_csv, write_csv, write_json
 from dae.params import RESTORING
 from dae.summary import COLUMNS, Row, gather, history, interval, markdown, table
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from dae.core.seeding import stream
+from dae.data.seeding import stream
 from dae.evaluation.svm import Features, Labels, choose_and_classify
 from dae.params import Svm
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.core.compute import error_rate, evaluating, mean_loss, to_float
-from dae.core.seeding import torch_stream
+from dae.data.seeding import torch_stream
 from dae.models import build
+from dae.models.compute import error_rate, evaluating, mean_loss, to_float
 from dae.training.batches import Batch, in_order, supervised
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from dae.training.losses import cross_entropy, mse, sse_half

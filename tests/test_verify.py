@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import save_file
 
-from dae.core.files import write_csv, write_json
+from dae.data.files import write_csv, write_json
 from dae.differences import differences
 from stages.verify import compare
 

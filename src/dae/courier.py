@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dae.core.files import read_json, replacing_file, write_json
+from dae.data.files import read_json, replacing_file, write_json
 from dae.tracking import append, home, outbox, store_uri
 
 BATCH = 100  # params a request; MLflow's limit

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from dae.core.files import flat, load_table, read_csv, read_json
+from dae.data.files import flat, load_table, read_csv, read_json
 
 
 def differences(ours: Path, theirs: Path) -> list[str]:

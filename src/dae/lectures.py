@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dae.core.files import flat, read_json
+from dae.data.files import flat, read_json
 from dae.params import RESTORING
 from dae.summary import CLASSIFYING, Row, interval, table
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dae.core.files import read_csv, read_json
+from dae.data.files import read_csv, read_json
 from dae.params import RESTORING
 
 Row = dict[str, Any]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dae.core.files import flat, md5
+from dae.data.files import flat, md5
 
 EXPERIMENT = "denoising-autoencoders"
 PATIENCE = 30.0  # seconds that a stage waits for its run to be taken
@@ -85,9 +85,11 @@ class Run:
         else:
             shutil.copyfile(path, target)
 
-    def input(self, path: Path, context: str) -> None:
-        """A data file that was read, by the hash that DVC gives it too."""
-        append(self.folder, "input", name=str(path), digest=md5(path), context=context)
+    def input(self, path: Path, context: str) -> str:
+        """A data file that was read, by the hash that DVC gives it too; returns it."""
+        digest = md5(path)
+        append(self.folder, "input", name=str(path), digest=digest, context=context)
+        return digest
 
     def images(self, rows: Mapping[str, Any], name: str) -> None:
         """Rows of images (n, 1, H, W) as figures/`name`.png."""

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
-from scipy.ndimage import gaussian_filter1d
 
 from dae.choices import Count, Fraction, NonNegative, Positive
 
@@ -283,6 +282,8 @@ def _keep_all_but(x: Images, level: float, rng: Rng) -> NDArray[np.bool_]:
 
 def _separable(x: Images, sigma: float, *, mode: str, unit_variance: bool = False) -> Images:
     """Gaussian filter over rows and columns as two matrix products; `unit_variance` keeps white noise at variance 1."""
+    from scipy.ndimage import gaussian_filter1d  # a fifth of a second to load, and most stages draw nothing
+
     rows, columns = (gaussian_filter1d(np.eye(n), sigma, axis=0, mode=mode) for n in x.shape[-2:])
     if unit_variance:
         rows, columns = (m / np.sqrt((m**2).sum(axis=1, keepdims=True)) for m in (rows, columns))

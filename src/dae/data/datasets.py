@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dae.core.files import load_array
+from dae.data.files import load_array
 
 SPLITS = ("train", "validation", "test")
 CLASSES = 10

@@ -23,8 +23,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dae.core.files import replacing_file
 from dae.data.datasets import IDX_FILES, idx_bytes, parse_dataset, read_bytes
+from dae.data.files import replacing_file
 
 # SHA-256 of the uncompressed files, keyed as IDX_FILES.
 SHA256 = {

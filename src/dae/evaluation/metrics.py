@@ -2,19 +2,33 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from dae.core.seeding import stream
 from dae.data.corruptions import Images
+from dae.data.seeding import stream
 from dae.params import Evaluation
 
 Values = NDArray[np.float64]  # one value an image
 
 
+def _blockwise(measure: Callable[[Images, Images], Values]) -> Callable[[Images, Images], Values]:
+    """The measure in blocks of 500 images, in threads: fresh memory for all at once costs more than the arithmetic."""
+
+    @wraps(measure)
+    def whole(output: Images, x: Images) -> Values:
+        parts = [slice(i, i + 500) for i in range(0, max(1, len(x)), 500)]
+        with ThreadPoolExecutor() as pool:
+            return np.concatenate(list(pool.map(lambda part: measure(output[part], x[part]), parts)))
+
+    return whole
+
+
+@_blockwise
 def mse(output: Images, x: Images) -> Values:
     """Mean squared error of each image, (N, C, H, W) -> (N,)."""
     return np.square(output.astype(np.float64) - x).mean(axis=(1, 2, 3))
@@ -28,27 +42,22 @@ def psnr(output: Images, x: Images) -> Values:
     return -10 * np.log10(np.maximum(mse(output, x), 1e-10))
 
 
+@_blockwise
 def ssim(output: Images, x: Images) -> Values:
     """Structural similarity of each image, (N, 1, H, W) -> (N,).
 
     Wang et al. 2004: Gaussian window of 11 pixels with sigma 1.5, data range 1; mean over the windows that lie within
-    the image. So 500 images can stand side by side in one; a thread for each such row, as SciPy frees Python's lock.
+    the image. So the images of a block can stand side by side in one.
     """
-    parts = [slice(i, i + 500) for i in range(0, len(x), 500)]
-    with ThreadPoolExecutor() as pool:
-        return np.concatenate(list(pool.map(lambda part: _ssim(output[part, 0], x[part, 0]), parts)))
-
-
-def _ssim(output: Images, x: Images) -> Values:
-    """(N, H, W) -> (N,)."""
-    count, height, width = x.shape
-    rows = (np.moveaxis(images, 0, 1).reshape(height, count * width) for images in (output, x))
+    count, _, height, width = x.shape
+    rows = (np.moveaxis(images[:, 0], 0, 1).reshape(height, count * width) for images in (output, x))
     options = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     _, similarity = structural_similarity(*rows, full=True, **options)
     inside = similarity.reshape(height, count, width)[5:-5, :, 5:-5]  # half a window
     return np.asarray(inside.mean(axis=(0, 2), dtype=np.float64))
 
 
+@_blockwise
 def sharpness(output: Images, x: Images) -> Values:
     """Mean gradient magnitude of each image over that of the original, (N, C, H, W) -> (N,); 1: as sharp as it.
 
@@ -90,3 +99,25 @@ def quality(
     """Mean PSNR (dB), SSIM, MSE and sharpness with their intervals, and the values of each image."""
     values = {name: measure(output, x) for name, measure in QUALITY.items()}
     return with_intervals(values, settings=settings, rng=stream(seed, "bootstrap", "quality")), values
+
+
+def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Precision, recall and f1 of each class, accuracy and averages, as the rows of a table; `images`: of which images.
+
+    The classification report of lecture 003, as scikit-learn has it; what is divided by zero counts as 0.
+    """
+    classes = np.union1d(labels, predicted)
+    true, said = labels == classes[:, None], predicted == classes[:, None]
+    hits, support, answers = (each.sum(axis=1) for each in (true & said, true, said))
+    figures = np.stack([hits / np.maximum(answers, 1), hits / np.maximum(support, 1), 2 * hits / (support + answers)])
+    count = len(labels)
+    rows: list[tuple[str, Any, Any]] = [
+        *zip(map(str, classes), figures.T, support, strict=True),
+        ("accuracy", (None, None, hits.sum() / count), count),
+        ("macro avg", figures.mean(axis=1), count),
+        ("weighted avg", figures @ support / count, count),
+    ]
+    return [
+        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(number)}
+        for name, (precision, recall, f1), number in rows
+    ]

@@ -117,7 +117,8 @@ def values(
 
 def _of_draws(examples: Images, drawn: Indices, images: Images) -> Values:
     """Mean squared error between an image and one of the examples drawn for it, over all of these."""
-    return np.array([mse(examples[each], image).mean() for each, image in zip(drawn, images, strict=True)])
+    chosen = (examples[each] for each in drawn)
+    return np.array([mse(a, np.broadcast_to(b, a.shape)).mean() for a, b in zip(chosen, images, strict=True)])
 
 
 def label_entropy(labels: NDArray[np.integer[Any]]) -> Values:

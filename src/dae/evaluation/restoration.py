@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dae.core.compute import evaluating, to_float
-from dae.core.seeding import stream
 from dae.data.corruptions import Images, as_float, downsample
+from dae.data.seeding import stream
 from dae.evaluation.filters import clipped, enlarge, same_size
-from dae.evaluation.metrics import QUALITY, Values, psnr, quality, with_intervals
+from dae.evaluation.metrics import QUALITY, Values, psnr, quality, report_rows, with_intervals
+from dae.models.compute import evaluating, to_float
 from dae.params import Evaluation
 
 Metrics = dict[str, Any]
@@ -23,7 +23,7 @@ def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: in
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with evaluating(model):
         parts = [
-            model(to_float(torch.from_numpy(np.array(images[start : start + size])).to(device))).cpu()
+            model(to_float(torch.from_numpy(images[start : start + size]).to(device))).cpu()
             for start in range(0, len(images), size)
         ]
     return torch.cat(parts).float().numpy()
@@ -123,25 +123,3 @@ def require_gain(figures: Metrics) -> None:
             f"({figures['psnr_input']:.2f} dB) and an all-black image ({figures['psnr_black']:.2f} dB): "
             "the network learned nothing; another learning_rate or more epochs may help"
         )
-
-
-def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Precision, recall and f1 of each class, accuracy and averages, as the rows of a table; `images`: of which images.
-
-    The classification report of lecture 003, as scikit-learn has it; what is divided by zero counts as 0.
-    """
-    classes = np.union1d(labels, predicted)
-    true, said = labels == classes[:, None], predicted == classes[:, None]
-    hits, support, answers = (each.sum(axis=1) for each in (true & said, true, said))
-    figures = np.stack([hits / np.maximum(answers, 1), hits / np.maximum(support, 1), 2 * hits / (support + answers)])
-    count = len(labels)
-    rows: list[tuple[str, Any, Any]] = [
-        *zip(map(str, classes), figures.T, support, strict=True),
-        ("accuracy", (None, None, hits.sum() / count), count),
-        ("macro avg", figures.mean(axis=1), count),
-        ("weighted avg", figures @ support / count, count),
-    ]
-    return [
-        {"images": images, "class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(number)}
-        for name, (precision, recall, f1), number in rows
-    ]

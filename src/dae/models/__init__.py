@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dae.choices import choose
-from dae.core.files import read_json, write_json
-from dae.core.seeding import torch_stream
+from dae.data.files import read_json, write_json
+from dae.data.seeding import torch_stream
 from dae.models.attention import attention
 from dae.models.autoencoders import Autoencoder, bn_conv, conv, deep_conv, mlp_2d, toy_2d, upscaler
 from dae.models.classifiers import StackedClassifier, StackedEncoder, cnn

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from dae.core.compute import to_float
 from dae.data.corruptions import PROCESSES, Images
+from dae.models.compute import to_float
 
 Batch = tuple[Tensor, Tensor]
 Batches = Callable[[int], Iterator[Batch]]

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dae.core.compute import Loss, mean_loss
+from dae.models.compute import Loss, mean_loss
 from dae.params import Choice, Training
 from dae.training.batches import StreamOf, corrupted, fresh, in_order
 from dae.training.loop import Fit, fit

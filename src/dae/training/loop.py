@@ -18,9 +18,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.core.compute import Loss, eager, evaluating, penalised
-from dae.core.files import replacing_file
-from dae.core.seeding import torch_stream
+from dae.data.files import replacing_file
+from dae.data.seeding import torch_stream
+from dae.models.compute import Loss, eager, evaluating, penalised
 from dae.params import Training
 from dae.training.batches import Batch, Batches
 

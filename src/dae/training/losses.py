@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dae.choices import Positive
-from dae.core import compute
+from dae.models import compute
 from dae.training.realism import Adversarial, General
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dae.core.compute import resident, to_float
 from dae.data.corruptions import PROCESSES
 from dae.data.datasets import load_draws, load_images
+from dae.models.compute import resident, to_float
 from dae.params import Noise2Noise, Restoration, Stochastic, Upscaler
 from dae.training.batches import (
     Batch,

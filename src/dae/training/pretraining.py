@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.core.compute import evaluating
-from dae.core.seeding import torch_stream
+from dae.data.seeding import torch_stream
 from dae.models import StackedEncoder
+from dae.models.compute import evaluating, outputs
 from dae.params import Choice, Training
 from dae.training.batches import StreamOf, frozen
 from dae.training.denoising import fit_denoiser
@@ -115,7 +115,7 @@ def pretrain(
             loss = binary_cross_entropy if k == 0 or stack.activation == "sigmoid" else mse
             result = fit_denoiser(layer, loss, h, h_validation, corruption=corruption, **options)
         results.append(result)
-        h, h_validation = (_through(encoder, codes) for codes in (h, h_validation))
+        h, h_validation = (outputs(encoder, codes, size=1000) for codes in (h, h_validation))
     return results
 
 
@@ -137,8 +137,3 @@ def _train_rbm(
 def _reconstruction_error(rbm: RBM, v: Tensor) -> float:
     with evaluating(rbm):
         return float(binary_cross_entropy(torch.cat([rbm.reconstruct(part) for part in v.split(1000)]), v))
-
-
-def _through(layer: nn.Module, h: Tensor) -> Tensor:
-    with evaluating(layer):
-        return torch.cat([layer(part) for part in h.split(1000)])

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from dae.choices import Counts, NonNegative, Positive
-from dae.core.compute import eager
-from dae.core.seeding import torch_stream
+from dae.data.seeding import torch_stream
+from dae.models.compute import eager
 from dae.models.discriminators import discriminator
 
 Weights = Annotated[list[NonNegative], Field(min_length=1)]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -61,13 +60,19 @@ def eager(kind: type[Kind]) -> type[Kind]:
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A whole array on the device, in the type it is stored in."""
-    return torch.from_numpy(np.array(array)).to(device)
+    """A whole array on the device, in the type it is stored in; of a memory map, on the CPU, the map itself."""
+    return torch.from_numpy(array).to(device)
 
 
 def to_float(images: Tensor) -> Tensor:
     """Stored images as float32: bytes / 255, half precision as it is."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def outputs(model: nn.Module, x: Tensor, size: int = 200) -> Tensor:
+    """Output of the model for stored images or codes (N, ...), in batches of `size`, without gradients."""
+    with evaluating(model):
+        return torch.cat([model(to_float(part)) for part in x.split(size)])
 
 
 def penalised(loss: Loss, model: nn.Module) -> Loss:

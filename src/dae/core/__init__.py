@@ -1,1 +1,0 @@
-"""What all stages stand on: files that are written whole, random streams, where and how PyTorch computes."""
