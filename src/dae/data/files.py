@@ -85,12 +85,9 @@ def _cell(value: object) -> str:
 
 
 def load_array(path: Path, *, ndim: int, dtypes: Sequence[str] = ("uint8", "float16")) -> NDArray[Any]:
-    """Memory map of a .npy file; what is written to it does not reach the file.
-
-    Raises ValueError naming the file if it is missing, damaged or of another kind.
-    """
+    """Memory map of a .npy file. Raises ValueError naming the file if it is missing, damaged or of another kind."""
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `dvc repro` makes it") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -23,7 +23,7 @@ def apply(model: nn.Module, images: NDArray[Any], device: torch.device, size: in
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with evaluating(model):
         parts = [
-            model(to_float(torch.from_numpy(images[start : start + size]).to(device))).cpu()
+            model(to_float(torch.from_numpy(np.array(images[start : start + size])).to(device))).cpu()
             for start in range(0, len(images), size)
         ]
     return torch.cat(parts).float().numpy()

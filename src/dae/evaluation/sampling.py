@@ -36,7 +36,7 @@ def restore(
         for draw in range(samples):
             for start in range(0, len(x_tilde), size):
                 part = slice(start, start + size)
-                y = to_float(torch.from_numpy(x_tilde[part]).to(device))
+                y = to_float(torch.from_numpy(np.array(x_tilde[part])).to(device))
                 noise = stream(seed, "sample", draw, start).standard_normal(y.shape, dtype=np.float32)
                 x = _integrate(model, y, torch.from_numpy(noise).to(device), steps)
                 draws[draw, part] = ((x + 1) / 2).clamp(0, 1).cpu().numpy()

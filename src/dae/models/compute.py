@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -60,8 +61,8 @@ def eager(kind: type[Kind]) -> type[Kind]:
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A whole array on the device, in the type it is stored in; of a memory map, on the CPU, the map itself."""
-    return torch.from_numpy(array).to(device)
+    """A whole array on the device, in the type it is stored in. A copy: random reads of a map may wait for the disk."""
+    return torch.from_numpy(np.array(array)).to(device)
 
 
 def to_float(images: Tensor) -> Tensor:
