@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dae.data.corruptions import Images
 from dae.evaluation.metrics import Values, mse
 from dae.evaluation.restoration import apply
+from dae.evaluation.svm import answers
 from dae.models import Autoencoder
 
 Codes = NDArray[np.float32]  # (N, D)
@@ -106,4 +107,4 @@ def log_likelihood(restored: Images, x: Images, sigma: float) -> Values:
 
 def classify(train_codes: Codes, labels: NDArray[np.uint8], codes: Codes, *, c: float) -> NDArray[np.uint8]:
     """Digits (N,) that a support vector machine reads from codes: radial basis functions, units standardised."""
-    return make_pipeline(StandardScaler(), SVC(C=c)).fit(train_codes, labels).predict(codes)
+    return answers(make_pipeline(StandardScaler(), SVC(C=c)).fit(train_codes, labels), codes)

@@ -53,11 +53,13 @@ def eager(kind: type[Kind]) -> type[Kind]:
     """The same optimiser without what PyTorch wraps around its methods for its compiler; not to be differentiated.
 
     Nothing is compiled here, and the first call of such a wrapper loads the compiler: a second of every training. That
-    of `step` also switches gradients off, which is put back.
+    of `step` also switches gradients off, which is put back. And as `hooked`, it is not wrapped for the profiler.
     """
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
     plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
-    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(plain["step"])})
+    step = torch.no_grad()(plain["step"])
+    step.hooked = True
+    return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -144,13 +144,14 @@ def _epoch(
     device = next(model.parameters()).device
     objective = penalised(loss, model)
     total = torch.zeros((), device=device)
+    progressive = loss if isinstance(loss, Progressive) else None
     for x, target in pairs:
-        if isinstance(loss, Progressive):
-            loss.progress = schedule.last_epoch / steps  # the schedule counts steps
+        if progressive:
+            progressive.progress = schedule.last_epoch / steps  # the schedule counts steps
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             output = model(x)
         value = objective(output.float(), target)
-        optimizer.zero_grad()
+        model.zero_grad()
         value.backward()
         optimizer.step()
         schedule.step()
