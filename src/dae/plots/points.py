@@ -16,7 +16,7 @@ Points = NDArray[np.floating[Any]]  # (N, 2)
 
 def arrow_fields(points: Points, x_tilde: Points, restored: Mapping[str, Points], title: str = "") -> Figure:
     """Arrows from each x_tilde (M, 2) to where a denoiser puts it, one panel a denoiser, over the data `points`."""
-    figure = Figure(figsize=(4.6 * len(restored), 5.6), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(restored), 6.0), layout="constrained")
     panels = figure.subplots(1, len(restored), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (name, places) in zip(panels, restored.items(), strict=True):
         _data(panel, points)
