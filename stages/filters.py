@@ -20,8 +20,8 @@ from dae.tracking import run as track
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint
 from dae.training.losses import mse
+from dae.training.publish import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
-from stages.publish import CHECKPOINTS, fingerprint
 
 ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented
 

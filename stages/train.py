@@ -20,8 +20,8 @@ from dae.training.batches import in_order
 from dae.training.loop import Checkpoint, Fit, Row, fit
 from dae.training.losses import build
 from dae.training.pairs import pairs, require_provable
+from dae.training.publish import CHECKPOINTS, fingerprint, publish
 from stages.common import PARAMS, compute, run, seed
-from stages.publish import CHECKPOINTS, fingerprint, publish
 
 SECTIONS: dict[str, type[Restoration]] = {
     "clean": Clean,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from dae.data.corruptions import Images, blur
 from dae.evaluation.metrics import mse
@@ -25,12 +24,14 @@ def gaussian_filter(x_tilde: Images, strength: float) -> Images:
 
 def median(x_tilde: Images, strength: float) -> Images:
     """Median filter; `strength`: the side of its window in pixels."""
+    from scipy.ndimage import median_filter  # a fifth of a second to load, and evaluations need it not
+
     return clipped(median_filter(x_tilde, size=int(strength), axes=(2, 3)))
 
 
 def total_variation(x_tilde: Images, strength: float) -> Images:
     """Chambolle's total-variation denoising; `strength`: its weight."""
-    from skimage.restoration import denoise_tv_chambolle  # half a second to load, and evaluations need it not
+    from skimage.restoration import denoise_tv_chambolle  # half a second
 
     return _each(x_tilde, lambda image: denoise_tv_chambolle(image, weight=strength))
 

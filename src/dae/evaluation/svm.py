@@ -42,7 +42,7 @@ def choose_and_classify(
 
     def error(pair: tuple[float, float]) -> float:
         candidate = SVC(C=pair[0], gamma=pair[1]).fit(x[few], labels[few])
-        return 100 * float(np.mean(answers(candidate, x_val) != validation[1]))
+        return 100 * float(np.mean(candidate.predict(x_val) != validation[1]))
 
     pairs = list(product(settings.c, settings.gamma))
     with ThreadPoolExecutor(os.cpu_count()) as pool:

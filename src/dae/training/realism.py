@@ -125,7 +125,7 @@ class Adversarial(nn.Module):
     def _learn(self, real: Tensor, fake: Tensor) -> None:
         """One step of the discriminator on the mean of -log D(real) - log(1 - D(fake))."""
         value = -F.logsigmoid(self.discriminator(real)).mean() - F.logsigmoid(-self.discriminator(fake)).mean()
-        self.optimizer.zero_grad()
+        self.discriminator.zero_grad()
         value.backward()
         self.optimizer.step()
 

@@ -21,7 +21,7 @@ CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over t
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:
     """What a checkpoint must have been made from to be taken up: the params, the data (their MD5), the code."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
