@@ -26,7 +26,11 @@ def main(name: str, trained: Path, reference: Path, clean: Path, corrupted: Path
     settings = read(PARAMS, "evaluation", Evaluation)
     root, device = seed(), configure(compute())
     (model, _), (independent, _) = models.load(trained), models.load(reference)
-    params = {**read_json(trained / "params.json"), "evaluation": settings.model_dump()}
+    params = {
+        **read_json(trained / "params.json"),
+        "reference_params": read_json(reference / "params.json"),
+        "evaluation": settings.model_dump(),
+    }
     theory = {"shared": params["shared"], "mean": params["corruption"]["mean"]}
     x, y = as_float(load_images(clean, "test")), as_float(load_draws(corrupted, "test")[0])
 

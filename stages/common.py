@@ -15,15 +15,16 @@ import typer
 from dae.params import Compute, Seed, read
 
 PARAMS = Path("params.yaml")
+GOES_ON = "`dvc repro` goes on, a training from its last finished epoch"
 
 
-def run(command: Callable[..., None]) -> NoReturn:
-    """Run a stage's command and end the process.
+def run(command: Callable[..., None], after_interrupt: str = GOES_ON) -> NoReturn:
+    """Run a command and end the process; `after_interrupt` says how to go on.
 
     Without ceremony, unless a profiler or debugger looks on: Python would take PyTorch apart piece by piece, half a
     second of every stage.
     """
-    code = call(command)
+    code = call(command, after_interrupt)
     if sys.getprofile() or sys.gettrace():
         raise SystemExit(code)
     sys.stdout.flush()
@@ -31,8 +32,8 @@ def run(command: Callable[..., None]) -> NoReturn:
     os._exit(code)
 
 
-def call(command: Callable[..., None]) -> int:
-    """Run a stage's command; its exit code. A user's mistake is one line and 1; DAE_TRACEBACK=1 shows where it came up.
+def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
+    """Run a command; its exit code. A user's mistake is one line and 1; DAE_TRACEBACK=1 shows where it came up.
 
     Ctrl-C and SIGTERM end it in good order: one line, exit code 130, and what is finished stays.
     """
@@ -42,7 +43,7 @@ def call(command: Callable[..., None]) -> int:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            print("interrupted; `dvc repro` goes on, a training from its last finished epoch", file=sys.stderr)
+            print(f"interrupted; {after_interrupt}", file=sys.stderr)
             raise SystemExit(130) from None
 
     if not gc.isenabled():  # `stages` switched it off while modules were loaded, and these stay

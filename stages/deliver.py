@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, after_interrupt="`make deliver` goes on")

@@ -32,6 +32,7 @@ def main(
     params = {
         **read_json(trained / "model" / "params.json"),
         "judge": read_json(judge / "params.json"),
+        "reference_params": read_json(reference / "params.json"),
         "evaluation": settings.model_dump(),
     }
     first = slice(entry.images)
@@ -70,7 +71,7 @@ def main(
         pictures = {**first_rows, **several, f"mean of {entry.samples}": mean[digits], "least squares": best[digits]}
         np.savez(folder / "samples.npz", **first_rows, restored=draws[0, digits])  # type: ignore[arg-type]
         save(image_grid(pictures, f"stochastic: {name}"), folder / "grid.png")
-        save(mean_of_samples(curve, metrics["reference"]), folder / "mean.png")
+        save(mean_of_samples(curve, metrics["reference"], settings.confidence), folder / "mean.png")
         record.metrics(metrics)
         record.artifact(folder / "classification.csv")
         for path in (folder / "grid.png", folder / "mean.png"):

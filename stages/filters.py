@@ -20,7 +20,7 @@ from dae.tracking import run as track
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint
 from dae.training.losses import mse
-from dae.training.publish import CHECKPOINTS, fingerprint
+from stages.checkpoints import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented

@@ -17,12 +17,13 @@ EXTRA = ROOT / "params.gpu.yaml"
 
 
 def main(folder: Path) -> None:
-    """Copy the project to FOLDER (emptied first), add the entries of params.gpu.yaml, train and evaluate these alone.
+    """Copy the project to FOLDER, add the entries of params.gpu.yaml, train and evaluate these alone.
 
+    What earlier runs there have finished stays, and a training that was stopped goes on from its last finished epoch.
     The runs are tracked in the project's own store, beside those of params.yaml.
     """
     extra = YAML(typ="safe").load(EXTRA)
-    copy_project(folder, lambda params: add(params, extra))
+    copy_project(folder, lambda params: add(params, extra), afresh=False)
     targets = [f"evaluate_{section}@{name}" for section in RESTORING for name in extra.get(section, {})]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(ROOT)}
     done = subprocess.run([sys.executable, "-m", "dvc", "repro", *targets], cwd=folder, env=environment, check=False)
@@ -37,4 +38,4 @@ def add(params: Any, extra: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, after_interrupt="`make gpu` goes on, a training from its last finished epoch")

@@ -5,8 +5,8 @@ from typing import Any
 
 from dae import lectures, models
 from dae.data.files import load_table, replacing, replacing_file, write_csv
-from dae.params import RESTORING, Members, check
-from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, save
+from dae.params import RESTORING, Params, check
+from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, percent, save
 from dae.summary import COLUMNS, Row, gather, history, markdown
 from dae.tracking import run as track
 from stages.common import PARAMS, run
@@ -20,10 +20,10 @@ def main(results: Path, output: Path) -> None:
     params = check(PARAMS)
     items = [f"{section}.{name}" for section, name, _ in params.entries()]
     rows = gather(results, items)
-    texts = {"summary": markdown(rows), "lectures": lectures.markdown(results, items)}
+    texts = {"summary": markdown(rows), "lectures": lectures.markdown(results, items, params.evaluation.confidence)}
     with track("plot", None, {"items": ", ".join(items)}) as record:
         with replacing(output) as folder:
-            for name, figure in _figures(results, rows, params.comparisons).items():
+            for name, figure in _figures(results, rows, params).items():
                 save(figure, folder / f"{name}.png")
                 record.artifact(folder / f"{name}.png", "figures")
         with replacing_file(results / "summary.csv") as path:
@@ -35,19 +35,21 @@ def main(results: Path, output: Path) -> None:
             record.artifact(results / name)
 
 
-def _figures(results: Path, rows: list[Row], groups: dict[str, Members]) -> dict[str, Any]:
+def _figures(results: Path, rows: list[Row], params: Params) -> dict[str, Any]:
+    confidence = params.evaluation.confidence
     by_name = {f"{row['section']}.{row['name']}": row for row in rows}
     figures: dict[str, Any] = {}
-    for group, members in groups.items():
+    for group, members in params.comparisons.items():
         chosen = {name: by_name[name] for name in members}
         figures[f"{group}_digits"] = image_grid(_digits(results, chosen), group.replace("_", " "))
-        figures[f"{group}_measures"] = measures(*_measured(chosen))
+        figures[f"{group}_measures"] = measures(*_measured(chosen), confidence)
         histories = {name: _history(results, row) for name, row in chosen.items()}
         if curves := {name: rows for name, rows in histories.items() if len(rows) > 1}:
             figures[f"{group}_loss"] = loss_curves(curves)
     restoring = {name: row for name, row in by_name.items() if row["section"] in RESTORING}
     if restoring:
-        figures["psnr"] = intervals(_scores(restoring), "PSNR on the test set, dB (bars: 95 % intervals)")
+        scores = _scores(restoring, params.evaluation.filter_images)
+        figures["psnr"] = intervals(scores, f"PSNR on the test set, dB (bars: {percent(confidence)}s)")
     for name in [name for name, row in restoring.items() if row["section"] in ("clean", "noise2noise")][:1]:
         figures["snapshots"] = _snapshots(results / Path(*name.split(".")), name)
     return figures | _stacked(results, [row for row in rows if row["section"] in ("stacked", "svm")])
@@ -60,17 +62,21 @@ def _history(results: Path, row: Row) -> list[Row]:
 def _digits(results: Path, rows: dict[str, Row]) -> Images:
     """Original, inputs and restored digits; what several share is shown once."""
     pictures: Images = {}
+    corruptions: set[str] = set()
     for name, row in rows.items():
         samples = load_table(results / "evaluate" / row["section"] / row["name"] / "samples.npz")
         pictures.setdefault("original", samples["original"])
-        pictures.setdefault(f"{row['corruption']}, {row['psnr_input']:.1f} dB", samples["corrupted"])
+        if row["corruption"] not in corruptions:
+            pictures[f"{row['corruption']}, {row['psnr_input']:.1f} dB"] = samples["corrupted"]
+        corruptions.add(row["corruption"])
         pictures |= {key: samples[key] for key in samples if key not in ("original", "corrupted", "restored")}
-        pictures[f"{name}, {row['psnr']:.1f} dB"] = samples["restored"]
+        pictures[f"{_label(name, row)}, {row['psnr']:.1f} dB"] = samples["restored"]
     return pictures
 
 
 def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dict[str, dict[str, float]]]:
     shown = {"PSNR, dB": "psnr", "SSIM": "ssim", "sharpness": "sharpness", "read by M": "accuracy_restored"}
+    rows = {_label(name, row): row for name, row in rows.items()}
     values = {name: {label: _interval(row, key) for label, key in shown.items()} for name, row in rows.items()}
     inputs = {
         name: {"PSNR, dB": row["psnr_input"], "read by M": row["accuracy_corrupted"]} for name, row in rows.items()
@@ -78,15 +84,25 @@ def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dic
     return values, inputs
 
 
-def _scores(rows: dict[str, Row]) -> dict[str, dict[str, Interval]]:
-    """PSNR of all denoisers; those of one corruption stand together. Where nothing was corrupted, they alone."""
+def _label(name: str, row: Row) -> str:
+    """An item's name, and on how many of the test images it was measured, if not on all."""
+    return f"{name} (first {row['images']})" if row["images"] else name
+
+
+def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval]]:
+    """PSNR of all denoisers; those of one corruption stand together. Where nothing was corrupted, they alone.
+
+    `filtered`: on how many of the test images the filters were measured.
+    """
     seen = [row["corruption"] for row in rows.values()]
     rows = dict(sorted(rows.items(), key=lambda pair: seen.index(pair[1]["corruption"])))
-    labels = {name: f"{name} ({row['corruption']})" for name, row in rows.items()}
+    labels = {name: f"{_label(name, row)} ({row['corruption']})" for name, row in rows.items()}
     corrupted = {name: row for name, row in rows.items() if row["psnr_input"] < INTACT}
     return {
         "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
-        "best classical filter": {labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()},
+        f"best classical filter (first {filtered})": {
+            labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()
+        },
         "input": {labels[name]: _point(row["psnr_input"]) for name, row in corrupted.items()},
     }
 

@@ -14,7 +14,7 @@ from dae.params import Stacked, read
 from dae.tracking import run as track
 from dae.training.loop import Checkpoint
 from dae.training.pretraining import pretrain
-from dae.training.publish import CHECKPOINTS, fingerprint
+from stages.checkpoints import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 COLUMNS = ("layer", "epoch", "train_loss", "validation_loss")

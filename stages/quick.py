@@ -15,6 +15,7 @@ from stages.common import PARAMS, run
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = ".made_by_quick"
+MADE = {".checkpoints", ".dvc", ".mlflow_outbox", "data", "dvc.lock", "results"}  # by runs of the pipeline
 
 
 def main(folder: Path) -> None:
@@ -27,20 +28,26 @@ def main(folder: Path) -> None:
     raise SystemExit(done.returncode)
 
 
-def copy_project(folder: Path, edit: Callable[[Any], None]) -> None:
-    """The project's sources in a new git repository and DVC project, `params.yaml` edited by `edit`."""
+def copy_project(folder: Path, edit: Callable[[Any], None], *, afresh: bool = True) -> None:
+    """The project's sources in a new git repository and DVC project, `params.yaml` edited by `edit`.
+
+    What was in FOLDER is removed; if not `afresh`, what earlier runs there have made stays.
+    """
     if folder.exists() and not (folder / MARKER).exists():
         raise ValueError(f"{folder}: expected a new folder, or one that this command made before")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
-    listed = _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in listed:
+    for path in folder.iterdir():
+        if path.name != MARKER and (afresh or path.name not in MADE):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    listed = _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in listed.split("\0"):
         if not name.startswith("results/") and name != "dvc.lock" and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (ROOT / "data" / "raw").mkdir(parents=True, exist_ok=True)  # what has to be fetched is fetched once
-    (folder / "data" / "raw").symlink_to(ROOT / "data" / "raw", target_is_directory=True)
+    if not (folder / "data" / "raw").is_symlink():
+        (folder / "data" / "raw").symlink_to(ROOT / "data" / "raw", target_is_directory=True)
     yaml = YAML()
     yaml.width = 200
     params = yaml.load(folder / PARAMS)
@@ -114,8 +121,11 @@ def _set_epochs(node: Any, epochs: int) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["git", *arguments], cwd=folder, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"git {arguments[0]} in {folder}: {done.stderr.strip() or 'failed'}")
+    return done.stdout
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, after_interrupt="the next run starts anew")

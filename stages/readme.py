@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from dae.data.files import replacing_file
 from stages.common import run
 
 README = Path("README.md")
@@ -14,7 +15,8 @@ def main(results: Path = Path("results")) -> None:
     for name in ("lectures", "summary"):
         table = (results / f"{name}.md").read_text(encoding="utf-8")
         text = insert(text, name, table)
-    README.write_text(text, encoding="utf-8")
+    with replacing_file(README) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def insert(text: str, name: str, table: str) -> str:

@@ -16,7 +16,8 @@ from dae.tracking import run as track
 from dae.training.batches import in_order, supervised
 from dae.training.loop import Checkpoint, Row, fit
 from dae.training.losses import cross_entropy
-from dae.training.publish import CHECKPOINTS, fingerprint, publish
+from dae.training.publish import publish
+from stages.checkpoints import CHECKPOINTS, fingerprint
 from stages.common import compute, seed
 
 

@@ -28,7 +28,7 @@ from dae.training.batches import StreamOf
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit
 from dae.training.losses import mse
-from dae.training.publish import CHECKPOINTS, fingerprint
+from stages.checkpoints import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 Places = NDArray[np.floating[Any]]  # (N, 2)

@@ -20,7 +20,8 @@ from dae.training.batches import in_order
 from dae.training.loop import Checkpoint, Fit, Row, fit
 from dae.training.losses import build
 from dae.training.pairs import pairs, require_provable
-from dae.training.publish import CHECKPOINTS, fingerprint, publish
+from dae.training.publish import publish
+from stages.checkpoints import CHECKPOINTS, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 SECTIONS: dict[str, type[Restoration]] = {
@@ -52,6 +53,7 @@ def main(
         "seed": root,
         "compute": settings.model_dump(),
         "targets": "noisy" if isinstance(entry, Noise2Noise) else "clean",
+        **({"features_params": read_json(features / "params.json")} if features else {}),
     }
     if isinstance(entry, Noise2Noise):
         require_provable(where, entry, upstream["corruption"])

@@ -50,4 +50,4 @@ def _hashes(project: Path) -> dict[tuple[str, str], str]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, after_interrupt="the next run starts anew")

@@ -11,8 +11,8 @@ from dvc.repo import Repo
 from dae.params import Stacked
 from stages.quick import ROOT
 
-# These shape no output: they check and log, and the values they check are params of the stages.
-NO_OUTPUT = {"dae", "dae.choices", "dae.tracking", "stages", "stages.common"}
+# These shape no output: they check, log and keep checkpoints, and the values they check are params of the stages.
+NO_OUTPUT = {"dae", "dae.choices", "dae.tracking", "stages", "stages.checkpoints", "stages.common"}
 NO_OUTPUT |= {"dae.params", "dae.params.sections", "dae.params.whole"}
 FILES = {
     ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__"): path
@@ -71,6 +71,22 @@ def test_every_stage_depends_on_what_it_imports(stages: dict[str, Any]) -> None:
     assert not wrong
 
 
+def test_arrows_point_one_way() -> None:
+    """What each package of the library may import of the others; tracking belongs to the stages."""
+    arrows = {
+        "dae.data": {"dae.choices"},
+        "dae.models": {"dae.choices", "dae.data", "dae.params"},
+        "dae.training": {"dae", "dae.choices", "dae.data", "dae.models", "dae.params"},
+        "dae.evaluation": {"dae.data", "dae.models", "dae.params"},
+        "dae.plots": set(),
+    }
+    for package, allowed in arrows.items():
+        files = [path for name, path in FILES.items() if f"{name}.".startswith(f"{package}.")]
+        found = {".".join(name.split(".")[:2]) for path in files for name in imported(path)} - {package}
+        assert files
+        assert found <= allowed, package
+
+
 def test_noise2noise_depends_on_no_clean_image(stages: dict[str, Any]) -> None:
     chosen = [stage for name, stage in stages.items() if name.startswith("train_noise2noise@")]
     assert chosen
@@ -80,7 +96,7 @@ def test_noise2noise_depends_on_no_clean_image(stages: dict[str, Any]) -> None:
 
 def test_no_training_depends_on_test_data(stages: dict[str, Any]) -> None:
     def whole_folder(stage: Any) -> bool:
-        return any(re.fullmatch(r"data/prepared/[a-z_]+", dep.def_path) for dep in stage.deps)
+        return any(re.fullmatch(r"data/(prepared|corrupted)/[a-z0-9_]+", dep.def_path) for dep in stage.deps)
 
     readers = {
         name.partition("@")[0] for name, stage in stages.items() for dep in stage.deps if "/test" in dep.def_path

@@ -44,7 +44,8 @@ def test_figures_of_the_readme_exist() -> None:
 
 @pytest.mark.parametrize("figure", sorted({system.figure for system in SYSTEMS}))
 def test_every_figure_is_there(figure: str) -> None:
-    assert (ROOT / "results" / figure).read_bytes().startswith(b"\x89PNG")
+    begin = b"\x89PNG" if figure.endswith(".png") else b"images,class,precision"
+    assert (ROOT / "results" / figure).read_bytes().startswith(begin)
 
 
 @pytest.mark.parametrize("name", ["lectures", "summary"])
@@ -73,7 +74,8 @@ def test_rows_of_entries_alone_and_numbers_from_the_files(tmp_path: Path) -> Non
     folder.mkdir(parents=True)
     figures = {"psnr": 20.456, "psnr_low": 20.4, "psnr_high": 20.5, "accuracy_restored": 0.97, "sharpness": None}
     (folder / "metrics.json").write_text(json.dumps(figures))
-    lines = markdown(tmp_path, {"clean.gaussian_conv"}).splitlines()
+    lines = markdown(tmp_path, {"clean.gaussian_conv"}, 0.9).splitlines()
+    assert "[90 % interval]" in lines[0]
     assert len(lines) == 2 + sum(system.entry == "clean.gaussian_conv" for system in SYSTEMS)
     assert all("PSNR, dB 20.46 [20.40, 20.50]; read by M, % 97.00" in line for line in lines[2:])
 
@@ -83,7 +85,7 @@ def test_an_interval_in_brackets() -> None:
     assert interval(row, "a", 1) == "0.5 [0.2, 0.8]"
 
 
-def test_entries_for_a_gpu_are_added_beside_the_others() -> None:
+def test_entries_for_a_gpu_are_added_beside_the_others(tmp_path: Path) -> None:
     params = {section: dict(PARAMS[section]) for section in ("clean", "noise2noise", "upscaler")}
     extra = YAML(typ="safe").load(EXTRA)
     add(params, extra)
@@ -91,3 +93,9 @@ def test_entries_for_a_gpu_are_added_beside_the_others() -> None:
         if section != "defaults":
             assert set(params[section]) == set(PARAMS[section]) | set(entries)
             assert not set(PARAMS[section]) & set(entries)
+    yaml, whole = YAML(), tmp_path / "params.yaml"
+    params = yaml.load(ROOT / "params.yaml")
+    add(params, extra)
+    yaml.dump(params, whole)
+    found = {f"{section}.{name}" for section, name, _ in check(whole).entries()}
+    assert {f"{section}.{name}" for section in extra if section != "defaults" for name in extra[section]} <= found

@@ -53,8 +53,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "loss_curves": lambda: loss_curves({name: history() for name in "abcd"}),
     "intervals": lambda: intervals({"s": {"a": (1, 0.5, 2), "b": (3, 2, 4)}, "t": {"b": (2, 2, 2)}}, "dB", "title"),
     "comparison": lambda: stacks(2),
-    "measures": lambda: measures(MEASURES, INPUTS),
-    "mean_of_samples": lambda: mean_of_samples(CURVE, OPTIMUM),
+    "measures": lambda: measures(MEASURES, INPUTS, 0.95),
+    "mean_of_samples": lambda: mean_of_samples(CURVE, OPTIMUM, 0.995),
 }
 
 
@@ -205,7 +205,7 @@ def bars(container: Any) -> tuple[list[float], list[float]]:
 
 
 def test_measures_have_a_panel_each_and_an_item_a_line() -> None:
-    figure = measures(MEASURES, INPUTS)
+    figure = measures(MEASURES, INPUTS, 0.95)
     assert [axes.get_xlabel() for axes in figure.axes] == ["PSNR", "SSIM"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(MEASURES)
     for axes in figure.axes:
@@ -216,16 +216,16 @@ def test_measures_have_a_panel_each_and_an_item_a_line() -> None:
 
 
 def test_measures_show_what_is_known_of_the_input_beside_its_item() -> None:
-    figure = measures(MEASURES, INPUTS)
+    figure = measures(MEASURES, INPUTS, 0.95)
     squares = [[line.get_xydata() for line in axes.lines if line.get_marker() == "s"] for axes in figure.axes]
     assert [np.concatenate(places).tolist() for places in squares] == [[[9.5, 0], [8.5, 2]], [[0.125, 2]]]
-    assert not [line for axes in measures(MEASURES, {}).axes for line in axes.lines if line.get_marker() == "s"]
+    assert not [line for axes in measures(MEASURES, {}, 0.95).axes for line in axes.lines if line.get_marker() == "s"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["restored, 95 % interval", "input"]
 
 
 def test_measures_of_one_item_in_one_panel(tmp_path: Path) -> None:
-    figure = measures({"only": {"PSNR": (20, 19, 21)}}, {})
+    figure = measures({"only": {"PSNR": (20, 19, 21)}}, {}, 0.95)
     (axes,) = figure.axes
     assert bars(axes.containers[0]) == ([20, 0], [19, 21])
     save(figure, tmp_path / "figure.png")
@@ -233,7 +233,8 @@ def test_measures_of_one_item_in_one_panel(tmp_path: Path) -> None:
 
 def test_mean_of_samples_beside_the_optimum() -> None:
     """The curve within its band over k; the optimum is a line and a band from side to side."""
-    (axes,) = mean_of_samples(CURVE, OPTIMUM).axes
+    (axes,) = mean_of_samples(CURVE, OPTIMUM, 0.995).axes
+    assert axes.get_ylabel() == "PSNR, dB (bands: 99.5 % intervals)"
     curve, optimum = axes.lines
     assert np.asarray(curve.get_xydata()).tolist() == [[k, each["psnr"]] for k, each in CURVE.items()]
     assert np.asarray(optimum.get_ydata()).tolist() == [OPTIMUM["psnr"]] * 2
@@ -251,7 +252,7 @@ def test_mean_of_samples_beside_the_optimum() -> None:
 
 @pytest.mark.parametrize("samples", [2, 3, 8])
 def test_mean_of_samples_counts_in_whole_samples(samples: int) -> None:
-    (axes,) = mean_of_samples(dict.fromkeys(range(1, samples + 1), CURVE[1]), OPTIMUM).axes
+    (axes,) = mean_of_samples(dict.fromkeys(range(1, samples + 1), CURVE[1]), OPTIMUM, 0.95).axes
     ticks = axes.get_xticks()
     assert len(ticks) >= 2
     assert np.array_equal(ticks, ticks.round())

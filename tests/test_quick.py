@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dae.params import RESTORING, Params, check
-from stages.quick import MARKER, ROOT, copy_project, reduce, sample, shrink
+from stages.quick import MARKER, ROOT, _git, copy_project, reduce, sample, shrink
 
 SECTIONS = ("datasets", "corruptions", "classifiers", *RESTORING, "stacked", "svm", "latent", "posterior", "ablations",
             "toy", "filters")  # fmt: skip
@@ -165,6 +165,29 @@ def test_a_copy_is_a_repository_of_its_own_without_results(tmp_path: Path) -> No
     (folder / "left_over").touch()
     copy_project(folder, edit)  # what it made itself it makes anew
     assert not (folder / "left_over").exists()
+
+
+def test_what_earlier_runs_made_can_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    copy_project(folder, lambda params: None)
+    made = [folder / name for name in (".checkpoints/train_clean/a/state.pt", "results/a.json", "data/prepared/a.npy")]
+    stale = [folder / name for name in ("stages/old.py", "left_over")]
+    for path in (*made, *stale, folder / "dvc.lock", folder / ".dvc" / "cache"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def edit(params: Any) -> None:
+        params["seed"] = 7
+
+    copy_project(folder, edit, afresh=False)
+    assert all(path.exists() for path in (*made, folder / "dvc.lock", folder / ".dvc" / "cache"))
+    assert not any(path.exists() for path in stale)
+    assert check(folder / "params.yaml").seed == 7
+
+
+def test_what_git_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"git log in .*: fatal: "):
+        _git(tmp_path, "log")
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: (path.mkdir(), (path / "thesis.tex").touch())])

@@ -71,6 +71,18 @@ def test_a_stage_loads_no_mlflow(root: Path) -> None:
     assert len(runs(root)) == 1
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:s3cret@example.org:5000", "http://me:***@example.org:5000"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("sqlite:////a/mlflow.db", "sqlite:////a/mlflow.db"),
+    ],
+)
+def test_a_password_is_not_shown(uri: str, shown: str) -> None:
+    assert tracking.without_password(uri) == shown
+
+
 def test_a_store_that_is_away_costs_one_warning_and_nothing_is_lost(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

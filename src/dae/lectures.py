@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dae.data.files import flat, read_json
 from dae.params import RESTORING
+from dae.plots import percent
 from dae.summary import CLASSIFYING, Row, interval, table
 
 
@@ -21,7 +22,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class System:
-    """`entry`: section.name; `figure`: under results/; `expected`: what lecture or paper report, if they do."""
+    """What is shown.
+
+    `entry`: section.name; `figure`: under results/, or a table there; `expected`: what lecture or paper report, if any.
+    """
 
     lecture: str
     what: str
@@ -47,6 +51,11 @@ NATS = (
 TOY = (
     Measure("squared distance to the exact mean", "denoiser_to_mean", 5),
     Measure("of the input", "input_to_mean", 5),
+)
+SAMPLED = (
+    Measure("PSNR of their mean, dB", "mean_of_samples.psnr"),
+    Measure("of least squares on these images, dB", "reference.psnr"),
+    Measure("which M reads, %", "reference.accuracy_restored", scale=100),
 )
 ORIENTED = (Measure("orientation selectivity", "selectivity"),)
 
@@ -93,7 +102,7 @@ SYSTEMS = (
         "  sampled restorations",
         "stochastic.heavy_flow",
         "evaluate/stochastic/heavy_flow/grid.png",
-        (PSNR, SHARP, READ, Measure("PSNR of their mean, dB", "mean_of_samples.psnr")),
+        (PSNR, SHARP, READ, *SAMPLED),
     ),
     System(
         "001",
@@ -180,7 +189,14 @@ SYSTEMS = (
     System("003", "L1", "clean.gaussian_l1", "figures/losses_digits.png", (PSNR, READ)),
     System("003", "MSE", "clean.gaussian_conv", "figures/losses_digits.png", (PSNR, READ)),
     System("003", "smooth L1", "clean.gaussian_smooth_l1", "figures/losses_loss.png", (PSNR, READ)),
-    System("003", "the judge M", "classifiers.mnist", "figures/pretraining.png", (ERROR,), "2 (accuracy 0.98)"),
+    System(
+        "003",
+        "the judge M",
+        "classifiers.mnist",
+        "evaluate/classifiers/mnist/classification.csv",
+        (ERROR,),
+        "2 (accuracy 0.98)",
+    ),
     System(
         "003",
         "SVM on the codes of noisy images",
@@ -195,21 +211,21 @@ SYSTEMS = (
 )
 
 
-def markdown(results: Path, items: Collection[str]) -> str:
+def markdown(results: Path, items: Collection[str], confidence: float) -> str:
     """A row for each system whose entry is one of `items` (section.name), with what `results` says of it."""
     rows = [
         [
             system.lecture,
             f"&nbsp;&nbsp;{system.what.strip()}" if system.what.startswith(" ") else system.what,
             f"`{system.entry}`",
-            f"[figure](results/{system.figure})",
+            f"[{'figure' if system.figure.endswith('.png') else 'table'}](results/{system.figure})",
             _figures(results, system),
             system.expected,
         ]
         for system in SYSTEMS
         if system.entry in items
     ]
-    return table(["lecture", "system", "entry", "figure", "measured [95 % interval]", "reported"], rows)
+    return table(["lecture", "system", "entry", "figure", f"measured [{percent(confidence)}]", "reported"], rows)
 
 
 def _figures(results: Path, system: System) -> str:

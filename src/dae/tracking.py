@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -49,6 +50,12 @@ def outbox() -> Path:
 def store_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file at the repository root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def without_password(uri: str) -> str:
+    """A store's address as it may be shown."""
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 class Run:
@@ -189,8 +196,8 @@ def _wait(folder: Path, box: Path, key: str) -> None:
             time.sleep(0.02)
             continue
         print(
-            f"warning: MLflow at {store_uri(home())} has not got the run ({reason}); it is kept in {folder}; "
-            "`make deliver` sends it later",
+            f"warning: MLflow at {without_password(store_uri(home()))} has not got the run ({reason}); "
+            f"it is kept in {folder}; `make deliver` sends it later",
             file=sys.stderr,
         )
         return

@@ -118,7 +118,14 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
     return figure
 
 
-def measures(rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Mapping[str, float]]) -> Figure:
+def percent(confidence: float) -> str:
+    """What figures and tables call intervals of this confidence, from 0 to 1."""
+    return f"{100 * confidence:g} % interval"
+
+
+def measures(
+    rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Mapping[str, float]], confidence: float
+) -> Figure:
     """One panel a measure, one line an item: {item: {measure: interval}}; `inputs`: the same of the input, as a dot."""
     names = list(next(iter(rows.values())))
     figure = _figure(3.1 * len(names) + 1.2, 0.34 * len(rows) + 1.1)
@@ -134,7 +141,7 @@ def measures(rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Ma
         panel.locator_params(axis="x", nbins=5)  # four panels in a row have room for few numbers
         _tidy(panel)
     handles = [
-        Line2D([], [], color=BLUE, marker="o", label="restored, 95 % interval"),
+        Line2D([], [], color=BLUE, marker="o", label=f"restored, {percent(confidence)}"),
         Line2D([], [], color=GREY, marker="s", linestyle="", markersize=4, label="input"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
@@ -195,7 +202,9 @@ def comparison(
     return figure
 
 
-def mean_of_samples(curve: Mapping[int, Mapping[str, float]], optimum: Mapping[str, float]) -> Figure:
+def mean_of_samples(
+    curve: Mapping[int, Mapping[str, float]], optimum: Mapping[str, float], confidence: float
+) -> Figure:
     """PSNR of the mean of k sampled restorations over k, with its intervals, and that of the least squares denoiser."""
     figure = _figure(6, 3.4)
     axes = figure.subplots()
@@ -205,7 +214,7 @@ def mean_of_samples(curve: Mapping[int, Mapping[str, float]], optimum: Mapping[s
     axes.axhspan(optimum["psnr_low"], optimum["psnr_high"], color=ORANGE, alpha=0.2, linewidth=0)
     axes.axhline(optimum["psnr"], color=ORANGE, label="least squares denoiser")
     axes.set_xlabel("samples k")
-    axes.set_ylabel("PSNR, dB (bands: 95 % intervals)")
+    axes.set_ylabel(f"PSNR, dB (bands: {percent(confidence)}s)")
     axes.locator_params(axis="x", integer=True)
     axes.legend(fontsize=8, frameon=False)
     _tidy(axes)

@@ -1,40 +1,31 @@
-"""What every training leaves behind: checkpoints while it runs, a network with its history at the end."""
+"""What every training leaves behind: a network with its history."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from dae import models
-from dae.data.files import md5, replacing, write_csv, write_json
-from dae.tracking import Run
+from dae.data.files import replacing, write_csv, write_json
 from dae.training.loop import Fit
 
-CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
 
+class Record(Protocol):
+    """Who is told of it."""
 
-def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:
-    """What a checkpoint must have been made from to be taken up: the params, the data (their MD5), the code."""
-    root = Path(__file__).resolve().parents[3]
-    code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
-    content = [
-        json.dumps(params, sort_keys=True),
-        f"{torch.__version__} {np.__version__} {torch.cuda.is_available()}",
-        *inputs,
-        *(md5(path) for path in code),
-    ]
-    return hashlib.sha256("\n".join(content).encode()).hexdigest()
+    def metrics(self, values: Mapping[str, Any]) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+    def model(self, folder: Path, example: NDArray[Any]) -> None: ...
 
 
 def publish(
     output: Path,
-    record: Run,
+    record: Record,
     *,
     model: nn.Module,
     card: tuple[str, Mapping[str, Any]],

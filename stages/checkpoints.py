@@ -1,0 +1,27 @@
+"""Where a training that was stopped goes on from."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dae.data.files import md5
+
+CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
+
+
+def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:
+    """What a checkpoint must have been made from to be taken up: the params, the data (their MD5), the code."""
+    root = Path(__file__).resolve().parents[1]
+    code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
+    content = [
+        json.dumps(params, sort_keys=True),
+        f"{torch.__version__} {np.__version__} {torch.cuda.is_available()}",
+        *inputs,
+        *(md5(path) for path in code),
+    ]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()
