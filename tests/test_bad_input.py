@@ -322,7 +322,7 @@ def test_a_store_that_fails_costs_a_warning(
         assert call(module, *arguments) == 0
     assert capsys.readouterr().err.count("warning: MLflow") == 1
     assert results_of(project) == before  # the same bytes again
-    assert len(list((project / ".mlflow_outbox").glob("*/"))) == 1
+    assert len(list((project / ".mlflow_outbox").glob("*/events.jsonl"))) == 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'bad.db'}")
     assert call("deliver") == 0
-    assert not list((project / ".mlflow_outbox").glob("*/"))
+    assert not list((project / ".mlflow_outbox").glob("*/events.jsonl"))

@@ -40,7 +40,7 @@ def runs(root: Path) -> list[Any]:
 
 
 def waiting(root: Path) -> list[Path]:
-    return list((root / ".mlflow_outbox").glob("*/"))
+    return [events.parent for events in (root / ".mlflow_outbox").glob("*/events.jsonl")]
 
 
 def a_stage(root: Path) -> None:
@@ -110,6 +110,38 @@ def test_a_server_that_hangs_costs_thirty_seconds_at_most(
     assert time.monotonic() - began < 4
     assert capsys.readouterr().err.count("warning: MLflow") == 1
     assert len(waiting(root)) == 1
+
+
+def test_deliveries_and_a_courier_that_looks_on_do_not_disturb_each_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_call_courier", lambda box, key: None)
+    monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    for _ in range(30):
+        a_stage(root)
+    looks = f"""
+import sys, time
+from pathlib import Path
+from dae import courier
+courier.FORGIVE, store = 60.0, {REFUSING!r}
+known, box = courier._Known(down={{store: (time.monotonic(), "away")}}), Path(".mlflow_outbox")
+while waiting := list(box.glob("*/events.jsonl")):
+    for events in waiting:
+        try:
+            courier._take(events.parent, store, known)
+        except OSError:
+            pass
+"""
+    with subprocess.Popen([sys.executable, "-c", looks], cwd=root) as onlooker:
+        sent = 0
+        while waiting(root):
+            done, failed = courier.deliver_all()
+            assert not failed
+            sent += done
+        assert onlooker.wait(timeout=30) == 0
+    assert sent == 30
+    assert len(runs(root)) == 30
+    assert not [path for path in (root / ".mlflow_outbox").iterdir() if path.is_dir()]
 
 
 def test_a_delivery_that_was_cut_off_gets_no_double(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

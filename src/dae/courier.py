@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from dae.data.files import read_json, replacing_file, write_json
 from dae.tracking import append, home, outbox, store_uri
@@ -108,7 +109,7 @@ def deliver_all() -> tuple[int, int]:
     sent = failed = 0
     for folder in _journals(outbox()):
         try:
-            with FileLock(folder / "lock", timeout=0.5):
+            with _held(folder / "lock", patience=0.5):
                 _end(folder)
                 if folder.exists():
                     deliver(folder, store_uri(home()))
@@ -116,8 +117,9 @@ def deliver_all() -> tuple[int, int]:
         except Timeout:
             continue
         except Exception as error:  # noqa: BLE001 (as there)
-            failed += 1
-            print(f"{folder.name}: {_one_line(error)}", file=sys.stderr)
+            if folder.exists():  # if not, a courier was quicker
+                failed += 1
+                print(f"{folder.name}: {_one_line(error)}", file=sys.stderr)
     return sent, failed
 
 
@@ -126,7 +128,7 @@ def deliver(folder: Path, store: str) -> None:
 
     Raises Timeout if another process is sending it.
     """
-    with FileLock(folder / "sending", timeout=0):
+    with _held(folder / "events.jsonl"):
         events = _events(folder)
         client, experiment = _client(store, events[0]["experiment"])
         state = read_json(folder / "sent.json") if (folder / "sent.json").exists() else {}
@@ -139,7 +141,28 @@ def deliver(folder: Path, store: str) -> None:
             with replacing_file(folder / "sent.json") as path:
                 write_json(path, {"store": store, "run_id": run_id, "events": count})
         if events[-1]["event"] == "end":
-            shutil.rmtree(folder)
+            _drop(folder)
+
+
+@contextmanager
+def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold a file of a journal against other processes; it has to be there, for a journal taken away must stay away.
+
+    Raises Timeout if another process holds it for longer than `patience` seconds, FileNotFoundError.
+    """
+    ends = time.monotonic() + patience
+    with path.open("r+b") as file:
+        while not lock_descriptor(file.fileno(), blocking=False):
+            if time.monotonic() >= ends:
+                raise Timeout(str(path))
+            time.sleep(0.05)
+        yield
+
+
+def _drop(folder: Path) -> None:
+    """Take a journal away at one stroke: whoever looks at it meanwhile finds all of it or nothing."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as away:
+        folder.rename(Path(away) / folder.name)
 
 
 def _journals(box: Path) -> list[Path]:
@@ -163,10 +186,10 @@ def _events(folder: Path) -> list[dict[str, Any]]:
 def _lives(folder: Path) -> bool:
     """Whether the stage of a journal is still there: it holds the lock."""
     try:
-        FileLock(folder / "lock", timeout=0).acquire().lock.release()
+        with _held(folder / "lock"):
+            return False
     except Timeout:
         return True
-    return False
 
 
 def _close_abandoned(folder: Path) -> bool:
@@ -181,7 +204,7 @@ def _end(folder: Path) -> None:
     """End the journal of a stage that is no more; one without a beginning is dropped."""
     events = _events(folder)
     if not events or events[0]["event"] != "start":
-        shutil.rmtree(folder)
+        _drop(folder)
     elif events[-1]["event"] != "end":
         append(folder, "end", status="KILLED")
 

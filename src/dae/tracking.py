@@ -185,11 +185,12 @@ def _wait(folder: Path, box: Path, key: str) -> None:
     """Until the courier has taken the journal away; the first failure is reported, and the journal left to wait."""
     began = called = time.monotonic()
     while folder.exists():
-        if (folder / "failed").exists():
+        reason = ""
+        with suppress(FileNotFoundError):
             reason = (folder / "failed").read_text(encoding="utf-8")
-        elif time.monotonic() - began > PATIENCE:
+        if not reason and time.monotonic() - began > PATIENCE:
             reason = f"not taken within {PATIENCE:.0f} s"
-        else:
+        if not reason:
             if time.monotonic() - called > 3:  # it may have died
                 _call_courier(box, key)
                 called = time.monotonic()
