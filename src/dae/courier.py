@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,19 +85,28 @@ def _take(folder: Path, store: str, known: _Known) -> bool:
     elif known.sent.get(folder) == size and not _close_abandoned(folder):
         return True
     known.sent[folder] = size
-    reason = known.failure(store)
-    if not reason:
-        try:
-            deliver(folder, store)
-            known.opened[store] = _inode(store)
-        except Timeout:
-            known.sent.pop(folder)
-        except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
-            reason = _one_line(error)
-            known.down[store] = (time.monotonic(), reason)
-    if reason:
-        failed.write_text(reason, encoding="utf-8")
+    try:
+        reason = known.failure(store) or _try(folder, store, known)
+        if reason:
+            with _held(folder / "events.jsonl"):
+                failed.write_text(reason, encoding="utf-8")
+    except Timeout:  # another process is sending it
+        known.sent.pop(folder)
     return True
+
+
+def _try(folder: Path, store: str, known: _Known) -> str:
+    """Send what is new of a journal; why the store did not take it, if so. Raises Timeout as `deliver` does."""
+    try:
+        deliver(folder, store)
+    except Timeout:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
+        reason = _one_line(error)
+        known.down[store] = (time.monotonic(), reason)
+        return reason
+    known.opened[store] = _inode(store)
+    return ""
 
 
 def deliver_all() -> tuple[int, int]:
@@ -146,7 +154,7 @@ def deliver(folder: Path, store: str) -> None:
 
 @contextmanager
 def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a file of a journal against other processes; it has to be there, for a journal taken away must stay away.
+    """Hold a file of a journal against other processes; none is made, for a journal taken away must stay away.
 
     Raises Timeout if another process holds it for longer than `patience` seconds, FileNotFoundError.
     """
@@ -160,9 +168,9 @@ def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def _drop(folder: Path) -> None:
-    """Take a journal away at one stroke: whoever looks at it meanwhile finds all of it or nothing."""
-    with tempfile.TemporaryDirectory(dir=folder.parent) as away:
-        folder.rename(Path(away) / folder.name)
+    """Take a journal away; from the first moment on it is none any more."""
+    (folder / "events.jsonl").unlink()
+    shutil.rmtree(folder)
 
 
 def _journals(box: Path) -> list[Path]:
