@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,14 @@ import torch
 from dae.data.files import md5
 
 CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
+
+
+@contextmanager
+def checkpoints_of(stage: str, item: str) -> Iterator[Path]:
+    """The folder for the checkpoints of a training; it goes when the block has ended well."""
+    folder = CHECKPOINTS / stage / item
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
-from dae.data.datasets import SPLITS, load_draws, load_images
+from dae.data.datasets import SPLITS, evenly, load_draws, load_images
 from dae.data.files import read_json, replacing, write_json
 from dae.data.seeding import stream
-from dae.evaluation.filters import restorations, same_size
+from dae.evaluation.filters import restorations
 from dae.evaluation.metrics import quality
 from dae.params import Corruption, Evaluation, read
 from dae.tracking import Run
@@ -22,7 +23,7 @@ from stages.common import PARAMS, run, seed
 def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
     """Write OUTPUT/{train,validation,test}.npy, independent frozen draws of the corruption NAME of the images CLEAN.
 
-    In BASELINES: the quality of the first corrupted test images, and of what classical filters restore of them.
+    In BASELINES: the quality of some corrupted test images, and of what classical filters restore of them.
     """
     settings, evaluation = read(PARAMS, f"corruptions.{name}", Corruption), read(PARAMS, "evaluation", Evaluation)
     root = seed()
@@ -55,16 +56,17 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
 
 
 def _measure(clean: Path, corrupted: Path, output: Path, record: Run, *, settings: Evaluation, root: int) -> None:
-    """The quality of the first test images, corrupted and filtered; the filters are tuned on validation images."""
-    first, tuning = slice(settings.filter_images), slice(settings.tuning_images)
-    x, x_val = as_float(load_images(clean, "test")[first]), as_float(load_images(clean, "validation")[tuning])
-    x_tilde = as_float(load_draws(corrupted, "test")[0, first])
+    """The quality of test images, corrupted and filtered; the filters are tuned on validation images."""
+    test, validation = (load_images(clean, split) for split in ("test", "validation"))
+    chosen, tuning = evenly(settings.filter_images, len(test)), evenly(settings.tuning_images, len(validation))
+    x, x_val = as_float(test[chosen]), as_float(validation[tuning])
+    x_tilde = as_float(load_draws(corrupted, "test")[0, chosen])
     x_tilde_val = as_float(load_draws(corrupted, "validation")[0, tuning])
-    shown = same_size(x_tilde, x)
-    metrics: dict[str, Any] = {"images": len(x), "input": quality(shown, x, settings=settings, seed=root)[0]}
+    metrics: dict[str, Any] = {"images": len(x)}
     if x_tilde.shape == x.shape:
-        metrics["input_unclipped"] = quality(x_tilde, x, settings=settings, seed=root)[0]
-    each, pictures = {}, {"original": x[:10], "corrupted": shown[:10]}
+        metrics["unclipped"] = quality(x_tilde, x, settings=settings, seed=root)[0]
+    each: dict[str, NDArray[Any]] = {"images": chosen}
+    pictures = {"original": x[:10]}
     restored = restorations(x_tilde, x_tilde_val, x_val)
     metrics["best_filter"] = min(restored, key=lambda name: restored[name].tuning_mse)
     for name, result in restored.items():

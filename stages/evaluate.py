@@ -55,7 +55,7 @@ def main(
             x_tilde, restored, x, labels, referee, settings=settings, seed=root, device=device
         )
         metrics["parameters"] = models.parameter_count(model)
-        metrics |= gains(values["psnr"], filters, settings=settings, seed=root)
+        metrics |= gains(values["psnr"], np.arange(len(x)), filters, settings=settings, seed=root)
         metrics |= other_scales(model, x, params["corruption"], settings=settings, seed=root, device=device)
         if settings.require_gain and not _meant_to_fail(params):
             require_gain(metrics)

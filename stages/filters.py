@@ -1,6 +1,5 @@
 """Train an overcomplete one-layer autoencoder of natural patches, and look at its filters."""
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from dae.tracking import run as track
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint
 from dae.training.losses import mse
-from stages.checkpoints import CHECKPOINTS, fingerprint
+from stages.checkpoints import checkpoints_of, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented
@@ -42,8 +41,11 @@ def main(name: str, patches: Path, output: Path) -> None:
     x, x_val = (torch.from_numpy(load_patches(path)).to(device) for path in paths)
     with torch_stream(root, "weights", "filters"):
         model = PatchAutoencoder(x.shape[1], entry.hidden).to(device)
-    checkpoints = CHECKPOINTS / "filters" / name
-    with track("filters", name, params) as record, replacing(output) as folder:
+    with (
+        checkpoints_of("filters", name) as checkpoints,
+        track("filters", name, params) as record,
+        replacing(output) as folder,
+    ):
         digests = [record.input(path, path.stem) for path in paths]
         result = fit_denoiser(
             model,
@@ -71,7 +73,6 @@ def main(name: str, patches: Path, output: Path) -> None:
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
         record.artifact(folder / "filters.png", "figures")
-    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,22 @@ from typing import Any
 from dae import lectures, models
 from dae.data.files import load_table, replacing, replacing_file, write_csv
 from dae.params import RESTORING, Params, check
-from dae.plots import Interval, comparison, filter_grid, image_grid, intervals, loss_curves, measures, percent, save
-from dae.summary import COLUMNS, Row, gather, history, markdown
+from dae.plots import (
+    Interval,
+    comparison,
+    filter_grid,
+    image_grid,
+    interval_label,
+    intervals,
+    loss_curves,
+    measures,
+    save,
+)
+from dae.summary import COLUMNS, INTACT, Row, gather, history, markdown
 from dae.tracking import run as track
 from stages.common import PARAMS, run
 
 Images = dict[str, Any]
-INTACT = 60.0  # dB: an input that no corruption has touched, but for its rounding
 
 
 def main(results: Path, output: Path) -> None:
@@ -49,7 +58,7 @@ def _figures(results: Path, rows: list[Row], params: Params) -> dict[str, Any]:
     restoring = {name: row for name, row in by_name.items() if row["section"] in RESTORING}
     if restoring:
         scores = _scores(restoring, params.evaluation.filter_images)
-        figures["psnr"] = intervals(scores, f"PSNR on the test set, dB (bars: {percent(confidence)}s)")
+        figures["psnr"] = intervals(scores, f"PSNR on the test set, dB (bars: {interval_label(confidence)}s)")
     for name in [name for name, row in restoring.items() if row["section"] in ("clean", "noise2noise")][:1]:
         figures["snapshots"] = _snapshots(results / Path(*name.split(".")), name)
     return figures | _stacked(results, [row for row in rows if row["section"] in ("stacked", "svm")])
@@ -86,7 +95,7 @@ def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dic
 
 def _label(name: str, row: Row) -> str:
     """An item's name, and on how many of the test images it was measured, if not on all."""
-    return f"{name} (first {row['images']})" if row["images"] else name
+    return f"{name} ({row['images']} images)" if row["images"] else name
 
 
 def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval]]:
@@ -100,7 +109,7 @@ def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval
     corrupted = {name: row for name, row in rows.items() if row["psnr_input"] < INTACT}
     return {
         "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
-        f"best classical filter (first {filtered})": {
+        f"best classical filter ({filtered} images)": {
             labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()
         },
         "input": {labels[name]: _point(row["psnr_input"]) for name, row in corrupted.items()},

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dae import models
 from dae.data.corruptions import Images, Rng, as_float
-from dae.data.datasets import load_draws, load_images, load_labels
+from dae.data.datasets import evenly, load_draws, load_images, load_labels
 from dae.data.files import read_json, replacing, write_json
 from dae.data.seeding import stream
 from dae.evaluation.filters import clipped
@@ -23,7 +23,7 @@ from dae.plots import image_grid, save
 from dae.tracking import run as track
 from stages.common import PARAMS, compute, run, seed
 
-IMAGES = 200  # first test images, to measure on
+IMAGES = 200  # test images to measure on
 SHOWN = 6  # draws of X given x_tilde in each row of the figure
 
 
@@ -41,9 +41,11 @@ def main(name: str, trained: Path, clean: Path, corrupted: Path, output: Path) -
     everything = load_images(clean, "train")
     pairs = np.sort(stream(root, "posterior", "pairs").permutation(len(everything))[: entry.pairs])
     examples, labels = as_float(everything[pairs]), load_labels(clean, "train", count=len(everything))[pairs]
-    x, x_tilde = as_float(load_images(clean, "test")[:IMAGES]), as_float(load_draws(corrupted, "test")[0, :IMAGES])
+    test = load_images(clean, "test")
+    chosen = evenly(IMAGES, len(test))
+    x, x_tilde = as_float(test[chosen]), as_float(load_draws(corrupted, "test")[0, chosen])
     kept = min(entry.kept, len(examples))
-    drawn, mean = _draws(x_tilde, examples, corrupted, kept, stream(root, "posterior", "draws"))
+    drawn, mean = _draws(x_tilde, chosen, examples, corrupted, kept, stream(root, "posterior", "draws"))
 
     with track("posterior", name, params) as record, replacing(output) as folder:
         for path in inputs:
@@ -57,15 +59,18 @@ def main(name: str, trained: Path, clean: Path, corrupted: Path, output: Path) -
         few = drawn[:, np.linspace(0, kept - 1, min(SHOWN, kept)).round().astype(int)]
         columns = {"$x$": x, "$\\tilde{x}$": x_tilde, "draws of $X$ given $\\tilde{x}$": examples[few]}
         columns |= {"mean": mean, "$\\phi(\\tilde{x})$": phi}
-        save(_figure(columns, found["label_entropy"], entry.digits, name), folder / "posterior.png")
+        save(_figure(columns, found["label_entropy"], chosen, entry.digits, name), folder / "posterior.png")
         record.metrics(metrics)
         record.artifact(folder / "posterior.png", "figures")
 
 
-def _draws(x_tilde: Images, examples: Images, corrupted: Path, kept: int, rng: Rng) -> tuple[Indices, Images]:
+def _draws(
+    x_tilde: Images, at: Indices, examples: Images, corrupted: Path, kept: int, rng: Rng
+) -> tuple[Indices, Images]:
     """Which of the examples are drawn for each x_tilde, (M, kept), and the mean of the posterior, (M, C, H, W).
 
-    Under a mask, the nearest ones; under white Gaussian noise, draws by the exact weights. ValueError for the rest.
+    `at`: the places of x_tilde among the test images. Under a mask, the nearest ones; under white Gaussian noise, draws
+    by the exact weights. ValueError for the rest.
     """
     made = read_json(corrupted / "params.json")
     kind, seed, of = made["corruption"]["kind"], made["seed"], made["corruption"]["name"]
@@ -73,19 +78,22 @@ def _draws(x_tilde: Images, examples: Images, corrupted: Path, kept: int, rng: R
     if kind in MASKS:
         shape = load_draws(corrupted, "test").shape[1:]
         mask = masks(kind, arguments, shape, lambda block: stream(seed, "corrupt", of, "test", 0, block))
-        drawn = nearest(x_tilde, mask[: len(x_tilde)], examples, kept=kept)
+        drawn = nearest(x_tilde, mask[at], examples, kept=kept)
         return drawn, np.stack([examples[each].mean(axis=0) for each in drawn])
     if kind == "gaussian" and not arguments["correlation_length"]:
         return noise_draws(x_tilde, examples, sigma=arguments["sigma"], mean=arguments["mean"], kept=kept, rng=rng)
     raise ValueError(f"{corrupted}: posterior: expected white gaussian noise or {', '.join(MASKS)}, found {kind}")
 
 
-def _figure(columns: Mapping[str, Images], bits: Values, digits: int, name: str) -> Figure:
-    """A row an image, from the least ambiguous to the most, evenly spaced among all; one or several `columns` each."""
+def _figure(columns: Mapping[str, Images], bits: Values, at: Indices, digits: int, name: str) -> Figure:
+    """A row an image, from the least ambiguous to the most, evenly spaced among all; one or several `columns` each.
+
+    `at`: the places of the images among the test images.
+    """
     order = np.argsort(bits, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(digits, len(order))).round().astype(int)]
     blocks = [images.reshape(len(images), -1, *images.shape[-2:]) for images in columns.values()]
-    rows = {f"test image {i}\n{bits[i]:.1f} bits": np.concatenate([block[i] for block in blocks]) for i in chosen}
+    rows = {f"test image {at[i]}\n{bits[i]:.1f} bits": np.concatenate([block[i] for block in blocks]) for i in chosen}
     heads = []
     for title, block in zip(columns, blocks, strict=True):
         own = [""] * block.shape[1]

@@ -1,6 +1,5 @@
 """Pretrain the layers of a stack, one after the other, without labels: SDAE, SAE or DBN."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from dae.params import Stacked, read
 from dae.tracking import run as track
 from dae.training.loop import Checkpoint
 from dae.training.pretraining import pretrain
-from stages.checkpoints import CHECKPOINTS, fingerprint
+from stages.checkpoints import checkpoints_of, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 COLUMNS = ("layer", "epoch", "train_loss", "validation_loss")
@@ -37,9 +36,8 @@ def main(name: str, clean: Path, output: Path) -> None:
     # The stream has not the entry's name in it: entries of one architecture start from the same weights.
     stack = models.build(*card, seed=root, names=("stacked",)).to(device)
     assert isinstance(stack, models.StackedEncoder)
-    checkpoints = CHECKPOINTS / "pretrain" / name
 
-    with track("pretrain", name, params) as record:
+    with checkpoints_of("pretrain", name) as checkpoints, track("pretrain", name, params) as record:
         made_from = fingerprint(params, [record.input(path, path.stem) for path in paths])
         results = pretrain(
             stack,
@@ -64,7 +62,6 @@ def main(name: str, clean: Path, output: Path) -> None:
             record.metrics(metrics)
             record.artifact(folder / "history.csv")
         record.model(output / "model", x_val[:2].cpu().numpy())
-    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _metrics(results: list[Any]) -> dict[str, Any]:

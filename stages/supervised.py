@@ -1,6 +1,5 @@
 """Training on labels, shared by the judge and by fine-tuning."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dae.training.batches import in_order, supervised
 from dae.training.loop import Checkpoint, Row, fit
 from dae.training.losses import cross_entropy
 from dae.training.publish import publish
-from stages.checkpoints import CHECKPOINTS, fingerprint
+from stages.checkpoints import checkpoints_of, fingerprint
 from stages.common import compute, seed
 
 
@@ -40,7 +39,6 @@ def train_on_labels(
     x, x_val = (resident(load_images(clean, split), device) for split in ("train", "validation"))
     counts = {"train": len(x), "validation": len(x_val)}
     y, y_val = (resident(load_labels(clean, split, count=count), device) for split, count in counts.items())
-    checkpoints = CHECKPOINTS / stage / item
 
     def validate(net: nn.Module) -> Row:
         require_alive(net, to_float(x_val[:100]), f"{stage} {item}")
@@ -50,7 +48,7 @@ def train_on_labels(
             "validation_loss": mean_loss(nn.Identity(), cross_entropy, in_order(scores, y_val)),
         }
 
-    with track(stage, item, params) as record:
+    with checkpoints_of(stage, item) as checkpoints, track(stage, item, params) as record:
         digests = [record.input(path, path.stem) for path in (*paths, *more_inputs)]
         result = fit(
             model.to(device),
@@ -74,4 +72,3 @@ def train_on_labels(
             params=params,
             example=example,
         )
-    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Train a denoiser of points in the plane, and hold it against the exact mean of X given x_tilde (lecture 001)."""
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from dae.training.batches import StreamOf
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit
 from dae.training.losses import mse
-from stages.checkpoints import CHECKPOINTS, fingerprint
+from stages.checkpoints import checkpoints_of, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 Places = NDArray[np.floating[Any]]  # (N, 2)
@@ -48,14 +47,17 @@ def main(name: str, output: Path) -> None:
     x = POINT_SETS[entry.points.kind](entry.count, rng=stream_of("points"), **entry.points.arguments)
     card = entry.model.kind, entry.model.arguments
     model = models.build(*card, seed=root, names=("toy",)).to(device)
-    checkpoints = CHECKPOINTS / "toy" / name
-    options: dict[str, Any] = {
-        "name": f"toy {name}",
-        "seed": root,
-        "checkpoint": Checkpoint(checkpoints / "state.pt", fingerprint(params, [])),
-    }
-    with track("toy", name, params) as record, replacing(output) as folder:
-        result = _train(model, x, entry, stream_of, on_epoch=record.epoch, **options)
+    with checkpoints_of("toy", name) as checkpoints, track("toy", name, params) as record, replacing(output) as folder:
+        result = _train(
+            model,
+            x,
+            entry,
+            stream_of,
+            name=f"toy {name}",
+            seed=root,
+            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [])),
+            on_epoch=record.epoch,
+        )
         models.save(folder / "model", model, *card)
         write_json(folder / "model" / "params.json", params)
         write_csv(folder / "history.csv", result.history)
@@ -69,7 +71,6 @@ def main(name: str, output: Path) -> None:
         for figure in ("field.png", "mean.png"):
             record.artifact(folder / figure, "figures")
         record.model(folder / "model", x[:2])
-    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _train(model: nn.Module, x: Points, entry: Toy, stream_of: StreamOf, **options: Any) -> Fit:

@@ -1,6 +1,5 @@
 """Train a denoiser: clean targets, Noise2Noise, upscaling and sampling differ in the pairs that they are handed."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from dae.training.loop import Checkpoint, Fit, Row, fit
 from dae.training.losses import build
 from dae.training.pairs import pairs, require_provable
 from dae.training.publish import publish
-from stages.checkpoints import CHECKPOINTS, fingerprint
+from stages.checkpoints import checkpoints_of, fingerprint
 from stages.common import PARAMS, compute, run, seed
 
 SECTIONS: dict[str, type[Restoration]] = {
@@ -63,13 +62,12 @@ def main(
     _require_fit(where, entry, model, *(part[:1] for part in data.validation))
     loss = _loss(where, entry, root, features)
     files = [*data.files, *([features / "weights.safetensors"] if features else [])]
-    checkpoints = CHECKPOINTS / f"train_{section}" / name
 
     def validate(net: nn.Module) -> Row:
         require_alive(net, data.validation[0][:100], f"{section} {name}")
         return {"validation_loss": mean_loss(net, loss, in_order(*data.validation))}
 
-    with track(f"train_{section}", name, params) as record:
+    with checkpoints_of(f"train_{section}", name) as checkpoints, track(f"train_{section}", name, params) as record:
         digests = [record.input(path, path.stem) for path in files]
         result = fit(
             model,
@@ -94,7 +92,6 @@ def main(
             example=data.validation[0][:2].cpu().numpy(),
             snapshots=_snapshots(result, *(part[:PICTURES] for part in data.pictures)),
         )
-    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _loss(where: str, entry: Restoration, root: int, features: Path | None) -> Loss:

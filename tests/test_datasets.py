@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dae.data.datasets import (
     IDX_FILES,
     MAX_IDX_BYTES,
+    evenly,
     idx_bytes,
     load_draws,
     load_images,
@@ -204,6 +205,14 @@ def test_limit_keeps_the_first_images_of_each_split(limit: int) -> None:
 def test_split_that_leaves_nothing_to_train_on(validation: int) -> None:
     with pytest.raises(ValueError, match=rf"validation: .* 20 images, found {validation}"):
         split(arrays(20), validation=validation, limit=None)
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "chosen"),
+    [(4, 8, [0, 2, 4, 6]), (3, 10, [0, 3, 6]), (9, 3, [0, 1, 2]), (1, 5, [0]), (0, 5, []), (2, 0, [])],
+)
+def test_evenly(count: int, of: int, chosen: list[int]) -> None:
+    assert evenly(count, of).tolist() == chosen
 
 
 def test_prepared_and_corrupted_folders(tmp_path: Path) -> None:

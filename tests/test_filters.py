@@ -6,7 +6,17 @@ import torch
 from numpy.typing import NDArray
 
 from dae.data.seeding import stream
-from dae.evaluation.filters import FILTERS, INTERPOLATIONS, clipped, enlarge, median, restorations, same_size, tuned
+from dae.evaluation.filters import (
+    FILTERS,
+    INTERPOLATIONS,
+    UNFILTERED,
+    clipped,
+    enlarge,
+    median,
+    restorations,
+    same_size,
+    tuned,
+)
 from dae.evaluation.metrics import mse
 from tests.conftest import TOLERANCES, blobs, floats
 
@@ -91,7 +101,13 @@ def test_the_best_strength_on_validation_images_is_chosen(name: str) -> None:
 def test_restorations_take_their_strength_from_validation_images_alone() -> None:
     strong, x = pair(3, 0.8)
     weak, _ = pair(3, 0.02, "b")
-    for name, result in restorations(strong, weak, x).items():
+    found = restorations(strong, weak, x)
+    plain = found.pop(UNFILTERED)
+    assert plain.strength is None
+    assert np.array_equal(plain.images, clipped(strong))
+    assert plain.tuning_mse == pytest.approx(np.mean((clipped(weak) - x) ** 2))
+    assert list(found) == list(FILTERS)
+    for name, result in found.items():
         assert result.strength == tuned(name, weak, weak, x).strength != tuned(name, strong, strong, x).strength
         assert result.strength is not None
         assert np.array_equal(result.images, FILTERS[name].apply(strong, result.strength))
@@ -102,8 +118,16 @@ def test_restorations_take_their_strength_from_validation_images_alone() -> None
 def test_restorations_of_smaller_images_are_interpolations() -> None:
     small = np.zeros((2, 1, 14, 14), np.float32)
     found = restorations(small, small, np.zeros((2, 1, 28, 28), np.float32))
-    assert list(found) == list(INTERPOLATIONS)
+    assert list(found) == [UNFILTERED, *INTERPOLATIONS]
     assert all(result.images.shape == (2, 1, 28, 28) and result.strength is None for result in found.values())
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_weakest_strength_does_next_to_nothing(name: str) -> None:
+    """So that a filter which only harms is chosen at its weakest, and no grid ends before the best strength."""
+    x_tilde, _ = pair(4, 0.02)
+    filtered = FILTERS[name].apply(x_tilde, min(FILTERS[name].strengths))
+    assert name == "median" or mse(filtered, clipped(x_tilde)).max() < 1e-3  # the least median is of 2 x 2 pixels
 
 
 @pytest.mark.parametrize("mode", ["nearest", *INTERPOLATIONS])
@@ -131,7 +155,7 @@ def test_bilinear_between_two_pixels() -> None:
 
 
 def test_same_size() -> None:
-    x_tilde, x = pair(2, 0.5)
-    assert np.array_equal(same_size(x_tilde, x), np.clip(x_tilde, 0, 1))
+    x_tilde, _ = pair(2, 0.5)
+    assert np.array_equal(same_size(x_tilde, 28), np.clip(x_tilde, 0, 1))
     small = floats(blobs(2, height=14, width=14))
-    assert np.array_equal(same_size(small, x), small.repeat(2, axis=2).repeat(2, axis=3))
+    assert np.array_equal(same_size(small, 28), small.repeat(2, axis=2).repeat(2, axis=3))

@@ -126,6 +126,13 @@ def test_the_gain_is_over_the_filter_that_was_chosen_on_validation_images(
     assert [row[f"gain{end}"] for end in ENDS] == [25, 24, 27]
 
 
+def test_where_nothing_was_corrupted_no_gain_is_shown(results: Path) -> None:
+    plant_denoiser(results, "clean", "intact", 30.0, psnr_input=89.0)
+    kept, empty = markdown(gather(results, ["clean.conv", "clean.intact"])).splitlines()[2:4]
+    assert "(total variation)" in kept
+    assert "| 89.00 | 30.00 [29.00, 32.00] |  | " in empty
+
+
 def test_a_classifier_has_the_kind_of_its_network_and_its_error(rows: dict[tuple[str, str], Row]) -> None:
     for (section, name), error in {
         ("classifiers", "digits"): 1.5,

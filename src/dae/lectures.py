@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dae.data.files import flat, read_json
 from dae.params import RESTORING
-from dae.plots import percent
+from dae.plots import interval_label
 from dae.summary import CLASSIFYING, Row, interval, table
 
 
@@ -225,7 +225,7 @@ def markdown(results: Path, items: Collection[str], confidence: float) -> str:
         for system in SYSTEMS
         if system.entry in items
     ]
-    return table(["lecture", "system", "entry", "figure", f"measured [{percent(confidence)}]", "reported"], rows)
+    return table(["lecture", "system", "entry", "figure", f"measured [{interval_label(confidence)}]", "reported"], rows)
 
 
 def _figures(results: Path, system: System) -> str:

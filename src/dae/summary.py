@@ -8,6 +8,7 @@ from dae.data.files import read_csv, read_json
 from dae.params import RESTORING
 
 Row = dict[str, Any]
+INTACT = 60.0  # dB: an input that no corruption has touched, but for its rounding
 CLASSIFYING = {"classifiers": "classifiers", "stacked": "finetune"}  # section -> the folder it is trained in
 COLUMNS = (
     "section",
@@ -95,7 +96,9 @@ def markdown(rows: Sequence[Row]) -> str:
             row["corruption"],
             f"{row['psnr_input']:.2f}",
             interval(row, "psnr", 2),
-            f"{interval(row, 'gain', 2)} ({row['best_filter'].replace('_', ' ')})",
+            ""
+            if row["psnr_input"] > INTACT
+            else f"{interval(row, 'gain', 2)} ({row['best_filter'].replace('_', ' ')})",
             interval(row, "ssim", 3),
             f"{row['sharpness']:.2f}",
             f"{100 * row['accuracy_corrupted']:.2f}",

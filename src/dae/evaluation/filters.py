@@ -6,6 +6,7 @@ validation images.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -64,17 +65,18 @@ class Filter:
 
 
 FILTERS = {
-    "gaussian_filter": Filter(gaussian_filter, (0.5, 0.75, 1.0, 1.25, 1.5)),
-    "median": Filter(median, (2, 3, 4, 5)),
-    "total_variation": Filter(total_variation, (0.1, 0.2, 0.4, 0.6, 0.8)),
-    "non_local_means": Filter(non_local_means, (0.2, 0.4, 0.6, 0.8)),
+    "gaussian_filter": Filter(gaussian_filter, (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)),
+    "median": Filter(median, (2, 3, 4, 5, 7)),
+    "total_variation": Filter(total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2)),
+    "non_local_means": Filter(non_local_means, (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)),
 }
 INTERPOLATIONS = ("bilinear", "bicubic")
+UNFILTERED = "unfiltered"  # often the best: every filter blurs what a hole has left
 
 
-def same_size(x_tilde: Images, x: Images) -> Images:
+def same_size(x_tilde: Images, side: int) -> Images:
     """What a person would look at: the corrupted images clipped to [0, 1], enlarged by nearest pixel if smaller."""
-    return clipped(x_tilde) if x_tilde.shape == x.shape else enlarge(x_tilde, "nearest", x.shape[-1])
+    return clipped(x_tilde) if x_tilde.shape[-1] == side else enlarge(x_tilde, "nearest", side)
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,24 @@ class Restored:
     tuning_mse: float
 
 
-def tuned(name: str, x_tilde: Images, x_tilde_validation: Images, x_validation: Images) -> Restored:
+def tuned(name: str, x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
     """A filter at the strength with the least mean squared error on the validation images."""
     filter_ = FILTERS[name]
-    errors = {s: float(mse(filter_.apply(x_tilde_validation, s), x_validation).mean()) for s in filter_.strengths}
+    errors = {s: float(mse(filter_.apply(x_tilde_val, s), x_val).mean()) for s in filter_.strengths}
     strength = min(errors, key=lambda s: errors[s])
     return Restored(filter_.apply(x_tilde, strength), strength, errors[strength])
 
 
-def restorations(x_tilde: Images, x_tilde_validation: Images, x_validation: Images) -> dict[str, Restored]:
-    """Every filter that applies to `x_tilde`: interpolations where the images are smaller than `x_validation`."""
-    side = x_validation.shape[-1]
-    if x_tilde.shape[-1] == side:
-        return {name: tuned(name, x_tilde, x_tilde_validation, x_validation) for name in FILTERS}
-    return {
-        mode: Restored(
-            enlarge(x_tilde, mode, side),
-            None,
-            float(mse(enlarge(x_tilde_validation, mode, side), x_validation).mean()),
-        )
-        for mode in INTERPOLATIONS
-    }
+def untuned(restore: Callable[[Images], Images], x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
+    """A restoration that has no strength."""
+    return Restored(restore(x_tilde), None, float(mse(restore(x_tilde_val), x_val).mean()))
+
+
+def restorations(x_tilde: Images, x_tilde_val: Images, x_val: Images) -> dict[str, Restored]:
+    """The images unfiltered, and by every filter that applies: interpolations where they are smaller than `x_val`."""
+    images = x_tilde, x_tilde_val, x_val
+    found = {UNFILTERED: untuned(partial(same_size, side=x_val.shape[-1]), *images)}
+    if x_tilde.shape[1:] == x_val.shape[1:]:
+        return found | {name: tuned(name, *images) for name in FILTERS}
+    sized = {mode: partial(enlarge, mode=mode, side=x_val.shape[-1]) for mode in INTERPOLATIONS}
+    return found | {mode: untuned(restore, *images) for mode, restore in sized.items()}

@@ -48,7 +48,7 @@ def restoration_metrics(
     restored - x; `x` clean bytes, `labels` (N,).
     """
     clean = as_float(x)
-    corrupted = same_size(as_float(x_tilde), clean)
+    corrupted = same_size(as_float(x_tilde), clean.shape[-1])
     figures, values = quality(clipped(restored), clean, settings=settings, seed=seed)
     bias = {"bias": (restored - clean).mean(axis=(1, 2, 3))}
     figures |= with_intervals(bias, settings=settings, rng=stream(seed, "bootstrap", "bias"))
@@ -70,18 +70,19 @@ def one_of_each(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 def shown(x: NDArray[np.uint8], x_tilde: NDArray[Any]) -> dict[str, Images]:
     """The first rows of a grid, original and corrupted, of stored images (N, C, H, W)."""
-    return {"original": as_float(x), "corrupted": same_size(as_float(x_tilde), as_float(x))}
+    return {"original": as_float(x), "corrupted": same_size(as_float(x_tilde), x.shape[-1])}
 
 
-def gains(ours: Values, filters: dict[str, Values], *, settings: Evaluation, seed: int) -> Metrics:
+def gains(
+    ours: Values, images: NDArray[np.intp], filters: Mapping[str, NDArray[Any]], *, settings: Evaluation, seed: int
+) -> Metrics:
     """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB).
 
-    The filters restored the first images only: as many as both have are compared.
+    `ours` (N,) of the test images with the indices `images`; `filters` PSNR by name, and `images` again, of theirs.
+    Those that both restored are compared.
     """
-    differences = {}
-    for name, theirs in filters.items():
-        count = min(len(ours), len(theirs))
-        differences[f"gain_over_{name}"] = ours[:count] - theirs[:count]
+    _, at, there = np.intersect1d(images, filters["images"], return_indices=True)
+    differences = {f"gain_over_{name}": ours[at] - filters[name][there] for name in filters if name != "images"}
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
 
 

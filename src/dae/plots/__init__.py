@@ -118,7 +118,7 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
     return figure
 
 
-def percent(confidence: float) -> str:
+def interval_label(confidence: float) -> str:
     """What figures and tables call intervals of this confidence, from 0 to 1."""
     return f"{100 * confidence:g} % interval"
 
@@ -141,7 +141,7 @@ def measures(
         panel.locator_params(axis="x", nbins=5)  # four panels in a row have room for few numbers
         _tidy(panel)
     handles = [
-        Line2D([], [], color=BLUE, marker="o", label=f"restored, {percent(confidence)}"),
+        Line2D([], [], color=BLUE, marker="o", label=f"restored, {interval_label(confidence)}"),
         Line2D([], [], color=GREY, marker="s", linestyle="", markersize=4, label="input"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
@@ -214,7 +214,7 @@ def mean_of_samples(
     axes.axhspan(optimum["psnr_low"], optimum["psnr_high"], color=ORANGE, alpha=0.2, linewidth=0)
     axes.axhline(optimum["psnr"], color=ORANGE, label="least squares denoiser")
     axes.set_xlabel("samples k")
-    axes.set_ylabel(f"PSNR, dB (bands: {percent(confidence)}s)")
+    axes.set_ylabel(f"PSNR, dB (bands: {interval_label(confidence)}s)")
     axes.locator_params(axis="x", integer=True)
     axes.legend(fontsize=8, frameon=False)
     _tidy(axes)
