@@ -23,6 +23,7 @@ install: .venv/installed  ## Make .venv and install the locked dependencies and 
 	@touch $@
 
 run: install  ## Run the whole pipeline on the real data (dvc repro)
+	python -m stages.mend
 	dvc repro
 
 quick: install  ## Run every kind of stage on a small sample in a scratch copy, for a first look

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -12,9 +14,11 @@ from typing import Any, NoReturn
 
 import typer
 
+from dae.data.files import replacing_file
 from dae.params import Compute, Seed, read
 
 PARAMS = Path("params.yaml")
+LOCK, KEPT_LOCK = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock")
 GOES_ON = "`dvc repro` goes on, a training from its last finished epoch"
 
 
@@ -24,6 +28,8 @@ def run(command: Callable[..., None], after_interrupt: str = GOES_ON) -> NoRetur
     Without ceremony, unless a profiler or debugger looks on: Python would take PyTorch apart piece by piece, half a
     second of every stage.
     """
+    if "DVC_STAGE" in os.environ:
+        keep_lock()
     code = call(command, after_interrupt)
     if sys.getprofile() or sys.gettrace():
         raise SystemExit(code)
@@ -67,6 +73,15 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def keep_lock() -> None:
+    """Copy dvc.lock, which DVC writes in place after every stage: `stages.mend` puts it back if DVC is killed then."""
+    with suppress(OSError), replacing_file(KEPT_LOCK) as fresh:  # a full disk is the stage's to report
+        if LOCK.exists():
+            shutil.copyfile(LOCK, fresh)
+        else:
+            fresh.write_text("schema: '2.0'\n")  # a pipeline that has finished nothing
 
 
 def seed() -> int:

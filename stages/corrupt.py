@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, storage_dtype
-from dae.data.datasets import SPLITS, evenly, load_draws, load_images
+from dae.data.datasets import SPLITS, load_draws, load_images, subset
 from dae.data.files import read_json, replacing, write_json
 from dae.data.seeding import stream
 from dae.evaluation.filters import restorations
@@ -58,7 +58,8 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
 def _measure(clean: Path, corrupted: Path, output: Path, record: Run, *, settings: Evaluation, root: int) -> None:
     """The quality of test images, corrupted and filtered; the filters are tuned on validation images."""
     test, validation = (load_images(clean, split) for split in ("test", "validation"))
-    chosen, tuning = evenly(settings.filter_images, len(test)), evenly(settings.tuning_images, len(validation))
+    chosen = subset(settings.filter_images, len(test), rng=stream(root, "subset", "test"))
+    tuning = subset(settings.tuning_images, len(validation), rng=stream(root, "subset", "validation"))
     x, x_val = as_float(test[chosen]), as_float(validation[tuning])
     x_tilde = as_float(load_draws(corrupted, "test")[0, chosen])
     x_tilde_val = as_float(load_draws(corrupted, "validation")[0, tuning])
@@ -68,10 +69,10 @@ def _measure(clean: Path, corrupted: Path, output: Path, record: Run, *, setting
     each: dict[str, NDArray[Any]] = {"images": chosen}
     pictures = {"original": x[:10]}
     restored = restorations(x_tilde, x_tilde_val, x_val)
-    metrics["best_filter"] = min(restored, key=lambda name: restored[name].tuning_mse)
+    metrics["best_filter"] = max(restored, key=lambda name: restored[name].tuning_psnr)
     for name, result in restored.items():
         figures, values = quality(result.images, x, settings=settings, seed=root)
-        metrics[name] = {"strength": result.strength, "tuning_mse": result.tuning_mse, **figures}
+        metrics[name] = {"strength": result.strength, "tuning_psnr": result.tuning_psnr, **figures}
         each[name] = values["psnr"]
         pictures[name] = result.images[:10]
     write_json(output / "metrics.json", metrics)

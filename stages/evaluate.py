@@ -46,6 +46,7 @@ def main(
     labels = load_labels(clean, "test", count=len(x))
     x_tilde = load_draws(corrupted, "test")[0]
     filters = load_table(baselines / "psnr.npz")
+    filtered = filters.pop("images")
 
     with track(f"evaluate_{section}", name, params) as record, replacing(output) as folder:
         for path in (clean / "test.npy", clean / "test_labels.npy", corrupted / "test.npy"):
@@ -55,7 +56,7 @@ def main(
             x_tilde, restored, x, labels, referee, settings=settings, seed=root, device=device
         )
         metrics["parameters"] = models.parameter_count(model)
-        metrics |= gains(values["psnr"], np.arange(len(x)), filters, settings=settings, seed=root)
+        metrics |= gains(values["psnr"], np.arange(len(x)), filters, filtered, settings=settings, seed=root)
         metrics |= other_scales(model, x, params["corruption"], settings=settings, seed=root, device=device)
         if settings.require_gain and not _meant_to_fail(params):
             require_gain(metrics)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dae import models
 from dae.data.corruptions import as_float
-from dae.data.datasets import evenly, load_draws, load_images, load_labels
+from dae.data.datasets import load_draws, load_images, load_labels, subset
 from dae.data.files import load_table, read_json, replacing, write_csv, write_json
 from dae.data.seeding import stream
 from dae.evaluation.filters import clipped
@@ -36,9 +36,11 @@ def main(
         "evaluation": settings.model_dump(),
     }
     everything = load_images(clean, "test")
-    chosen = evenly(entry.images, len(everything))
+    chosen = subset(entry.images, len(everything), rng=stream(root, "subset", "test"))
     x, labels = everything[chosen], load_labels(clean, "test", count=len(everything))[chosen]
     x_tilde = load_draws(corrupted, "test")[0, chosen]
+    filters = load_table(baselines / "psnr.npz")
+    filtered = filters.pop("images")
 
     with track("evaluate_stochastic", name, params) as record, replacing(output) as folder:
         for path in (clean / "test.npy", clean / "test_labels.npy", corrupted / "test.npy"):
@@ -48,7 +50,7 @@ def main(
         options: dict[str, Any] = {"settings": settings, "seed": root, "device": device}
         metrics, values, reports = restoration_metrics(x_tilde, draws[0], x, labels, referee, **options)
         metrics["parameters"] = models.parameter_count(model)
-        metrics |= gains(values["psnr"], chosen, load_table(baselines / "psnr.npz"), settings=settings, seed=root)
+        metrics |= gains(values["psnr"], chosen, filters, filtered, settings=settings, seed=root)
         for label, images in {"mean_of_samples": mean, "reference": best}.items():
             metrics[label] = restoration_metrics(x_tilde, images, x, labels, referee, **options)[0]
         spread = spread_values(draws, as_float(x), best)

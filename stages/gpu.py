@@ -26,8 +26,10 @@ def main(folder: Path) -> None:
     copy_project(folder, lambda params: add(params, extra), afresh=False)
     targets = [f"evaluate_{section}@{name}" for section in RESTORING for name in extra.get(section, {})]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro", *targets], cwd=folder, env=environment, check=False)
-    raise SystemExit(done.returncode)
+    for command in (["stages.mend"], ["dvc", "repro", *targets]):
+        done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
 
 
 def add(params: Any, extra: dict[str, Any]) -> None:

@@ -109,7 +109,7 @@ def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval
     corrupted = {name: row for name, row in rows.items() if row["psnr_input"] < INTACT}
     return {
         "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
-        f"best classical filter ({filtered} images)": {
+        f"best classical filter, or none ({filtered} images)": {
             labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()
         },
         "input": {labels[name]: _point(row["psnr_input"]) for name, row in corrupted.items()},

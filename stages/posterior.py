@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dae import models
 from dae.data.corruptions import Images, Rng, as_float
-from dae.data.datasets import evenly, load_draws, load_images, load_labels
+from dae.data.datasets import load_draws, load_images, load_labels, subset
 from dae.data.files import read_json, replacing, write_json
 from dae.data.seeding import stream
 from dae.evaluation.filters import clipped
@@ -42,7 +42,7 @@ def main(name: str, trained: Path, clean: Path, corrupted: Path, output: Path) -
     pairs = np.sort(stream(root, "posterior", "pairs").permutation(len(everything))[: entry.pairs])
     examples, labels = as_float(everything[pairs]), load_labels(clean, "train", count=len(everything))[pairs]
     test = load_images(clean, "test")
-    chosen = evenly(IMAGES, len(test))
+    chosen = subset(IMAGES, len(test), rng=stream(root, "subset", "test"))
     x, x_tilde = as_float(test[chosen]), as_float(load_draws(corrupted, "test")[0, chosen])
     kept = min(entry.kept, len(examples))
     drawn, mean = _draws(x_tilde, chosen, examples, corrupted, kept, stream(root, "posterior", "draws"))

@@ -102,7 +102,7 @@ def shrink(params: Any, limit: int = 2000) -> None:
     for entry in params["stochastic"].values():
         entry |= {"images": 50, "steps": 2, "samples": 2}
     params["patches"] |= {"train": limit, "validation": limit // 2}
-    params["evaluation"] |= {"resamples": 100, "filter_images": 50, "tuning_images": 20, "require_gain": False}
+    params["evaluation"] |= {"resamples": 100, "filter_images": 40, "tuning_images": 20, "require_gain": False}
     _set_epochs(params, 1)
 
 

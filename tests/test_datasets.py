@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dae.data.datasets import (
     IDX_FILES,
     MAX_IDX_BYTES,
-    evenly,
     idx_bytes,
     load_draws,
     load_images,
@@ -20,7 +19,9 @@ from dae.data.datasets import (
     parse_idx,
     read_bytes,
     split,
+    subset,
 )
+from dae.data.seeding import stream
 
 Array = NDArray[np.uint8]
 
@@ -207,12 +208,15 @@ def test_split_that_leaves_nothing_to_train_on(validation: int) -> None:
         split(arrays(20), validation=validation, limit=None)
 
 
-@pytest.mark.parametrize(
-    ("count", "of", "chosen"),
-    [(4, 8, [0, 2, 4, 6]), (3, 10, [0, 3, 6]), (9, 3, [0, 1, 2]), (1, 5, [0]), (0, 5, []), (2, 0, [])],
-)
-def test_evenly(count: int, of: int, chosen: list[int]) -> None:
-    assert evenly(count, of).tolist() == chosen
+def test_subset() -> None:
+    """Ascending, from everywhere, the smaller ones within the larger, at most all."""
+    few, many = (subset(count, 10_000, rng=stream(0, "subset")) for count in (200, 1000))
+    assert len(few) == 200
+    assert set(few) < set(many)
+    assert (np.diff(many) > 0).all()
+    assert np.histogram(many, bins=4, range=(0, 10_000))[0] == pytest.approx(250, abs=60)  # 4.4 standard deviations
+    assert subset(9, 3, rng=stream(0, "subset")).tolist() == [0, 1, 2]
+    assert subset(0, 3, rng=stream(0, "subset")).tolist() == []
 
 
 def test_prepared_and_corrupted_folders(tmp_path: Path) -> None:

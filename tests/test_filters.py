@@ -17,7 +17,7 @@ from dae.evaluation.filters import (
     same_size,
     tuned,
 )
-from dae.evaluation.metrics import mse
+from dae.evaluation.metrics import mse, psnr
 from tests.conftest import TOLERANCES, blobs, floats
 
 Images = NDArray[np.float32]
@@ -91,10 +91,10 @@ def test_the_best_strength_on_validation_images_is_chosen(name: str) -> None:
     chosen = []
     for sigma in (0.05, 0.8):
         x_tilde, x = pair(3, sigma)
-        errors = {s: np.mean((FILTERS[name].apply(x_tilde, s) - x) ** 2) for s in FILTERS[name].strengths}
+        values = {s: psnr(FILTERS[name].apply(x_tilde, s), x).mean() for s in FILTERS[name].strengths}
         chosen.append(tuned(name, x_tilde, x_tilde, x).strength or 0)
         assert chosen[-1] in FILTERS[name].strengths
-        assert errors[chosen[-1]] == min(errors.values())
+        assert values[chosen[-1]] == max(values.values())
     assert chosen[0] < chosen[1]  # more noise asks for a stronger filter
 
 
@@ -105,14 +105,13 @@ def test_restorations_take_their_strength_from_validation_images_alone() -> None
     plain = found.pop(UNFILTERED)
     assert plain.strength is None
     assert np.array_equal(plain.images, clipped(strong))
-    assert plain.tuning_mse == pytest.approx(np.mean((clipped(weak) - x) ** 2))
+    assert plain.tuning_psnr == pytest.approx(psnr(clipped(weak), x).mean())
     assert list(found) == list(FILTERS)
     for name, result in found.items():
         assert result.strength == tuned(name, weak, weak, x).strength != tuned(name, strong, strong, x).strength
         assert result.strength is not None
         assert np.array_equal(result.images, FILTERS[name].apply(strong, result.strength))
-        error = np.mean((FILTERS[name].apply(weak, result.strength) - x) ** 2)
-        assert result.tuning_mse == pytest.approx(error)
+        assert result.tuning_psnr == pytest.approx(psnr(FILTERS[name].apply(weak, result.strength), x).mean())
 
 
 def test_restorations_of_smaller_images_are_interpolations() -> None:
@@ -122,12 +121,11 @@ def test_restorations_of_smaller_images_are_interpolations() -> None:
     assert all(result.images.shape == (2, 1, 28, 28) and result.strength is None for result in found.values())
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", FILTERS.keys() - {"median"})  # the least median is of 2 x 2 pixels
 def test_the_weakest_strength_does_next_to_nothing(name: str) -> None:
-    """So that a filter which only harms is chosen at its weakest, and no grid ends before the best strength."""
-    x_tilde, _ = pair(4, 0.02)
-    filtered = FILTERS[name].apply(x_tilde, min(FILTERS[name].strengths))
-    assert name == "median" or mse(filtered, clipped(x_tilde)).max() < 1e-3  # the least median is of 2 x 2 pixels
+    x = floats(blobs(4))
+    filtered = FILTERS[name].apply(x, min(FILTERS[name].strengths))
+    assert psnr(filtered, x).min() > 35
 
 
 @pytest.mark.parametrize("mode", ["nearest", *INTERPOLATIONS])

@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from dae import models
-from dae.data.files import read_csv
+from dae.data.corruptions import as_float
+from dae.data.datasets import load_draws, load_images, subset
+from dae.data.files import load_table, read_csv
+from dae.data.seeding import stream
+from dae.evaluation.filters import clipped
+from dae.evaluation.metrics import psnr
+from dae.evaluation.restoration import apply
 from stages.quick import ROOT, drop_missing_members
 from tests.pipeline import STAGES, dvc, executed, finished_project
 
@@ -107,9 +114,25 @@ def test_evaluation_run_has_all_params_metrics_and_inputs(project: Path) -> None
     assert digests["data/corrupted/gaussian/test.npy"] == hashes["data/corrupted/gaussian/test.npy"]
 
 
+def test_gains_are_over_what_filters_made_of_the_same_images(project: Path) -> None:
+    filters = load_table(project / "results/baselines/gaussian/psnr.npz")
+    filtered = filters.pop("images")
+    x = as_float(load_images(project / "data/prepared/mnist", "test"))
+    x_tilde = as_float(load_draws(project / "data/corrupted/gaussian", "test")[0])
+    assert 0 < len(filtered) < len(x)
+    np.testing.assert_allclose(filters["unfiltered"], psnr(clipped(x_tilde), x)[filtered])
+    model, _ = models.load(project / "results/clean/gaussian_conv/model")
+    ours = psnr(clipped(apply(model, x_tilde, torch.device("cpu"))), x)
+    found = json.loads((project / "results/evaluate/clean/gaussian_conv/metrics.json").read_text())
+    for name, theirs in filters.items():
+        assert found[f"gain_over_{name}"] == pytest.approx((ours[filtered] - theirs).mean(), abs=1e-3)
+    sampled = json.loads((project / "results/evaluate/stochastic/heavy_flow/metrics.json").read_text())
+    chosen = subset(50, len(x), rng=stream(0, "subset", "test"))
+    assert sampled["reference"]["psnr"] == pytest.approx(ours[chosen].mean(), abs=1e-3)  # the same network
+
+
 def test_tracked_model_loads_and_is_the_one_on_disk(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow.pytorch
-    import torch
 
     run = the_run(project, "train_clean@gaussian_conv")
     mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
@@ -207,6 +230,18 @@ def test_what_a_dropped_entry_has_left_is_pruned(project: Path, edit: Callable[[
     assert (project / "results/evaluate/clean/gaussian_conv/metrics.json").exists()
     assert executed(dvc(project, "repro")) == {"plot"}
     assert "perceptual" not in (project / "results/summary.md").read_text()
+
+
+def test_a_lock_that_a_killed_dvc_has_cut_off_costs_no_finished_stage(project: Path) -> None:
+    (project / "results/summary.md").unlink()
+    assert executed(dvc(project, "repro")) == {"plot"}
+    whole = (project / "dvc.lock").read_bytes()
+    (project / "dvc.lock").write_bytes(whole[: len(whole) // 2])
+    (project / ".dvc/tmp/rwlock").write_text('{"write": {')
+    dvc(project, "repro", expect=255)
+    subprocess.run([sys.executable, "-m", "stages.mend"], cwd=project, check=True)
+    assert not executed(dvc(project, "repro"))
+    assert (project / "dvc.lock").read_bytes() == whole
 
 
 def test_a_mistake_is_one_line_and_leaves_earlier_results(

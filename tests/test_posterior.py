@@ -274,6 +274,21 @@ def test_stage(project: Callable[..., Path], kind: str, given: dict[str, Any]) -
         assert (folder / "output" / name).read_bytes() == (folder / "again" / name).read_bytes()
 
 
+def test_stage_looks_behind_the_mask_of_each_image(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images that are among the examples themselves are what is nearest to them."""
+    folder = project("block", size=16)
+    monkeypatch.setattr(posterior, "IMAGES", 5)
+    test, train = (np.load(folder / "clean" / f"{split}.npy") for split in ("test", "train"))
+    np.save(folder / "clean" / "train.npy", np.concatenate([test, train[len(test) :]]))
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("kept: 5", "kept: 1"))
+    metrics = run(folder)
+    assert (metrics["images"], metrics["kept"]) == (5, 1)
+    assert metrics["draw_to_clean"] == 0
+
+
 @pytest.mark.parametrize(("kind", "given"), [("blur", {}), ("gaussian", {"correlation_length": 1.0})])
 def test_stage_refuses_what_it_cannot_invert(project: Callable[..., Path], kind: str, given: dict[str, Any]) -> None:
     folder = project(kind, **given)

@@ -43,6 +43,23 @@ def waiting(root: Path) -> list[Path]:
     return [events.parent for events in (root / ".mlflow_outbox").glob("*/events.jsonl")]
 
 
+def deliver_until_none_waits(root: Path) -> tuple[int, int]:
+    """`make deliver` again and again; how many runs it has sent, and how many not."""
+    sent = failed = 0
+    while waiting(root) and not failed:
+        done, failed = courier.deliver_all()
+        sent += done
+    return sent, failed
+
+
+def nothing_left(root: Path) -> bool:
+    """Whether no journal is there, nor part of one; what was taken away may still be on its way out."""
+    ends = time.monotonic() + 10
+    while (left := list((root / ".mlflow_outbox").glob("**/events.jsonl"))) and time.monotonic() < ends:
+        time.sleep(0.1)
+    return not left and {path.name for path in (root / ".mlflow_outbox").glob("*/")} <= {"gone"}
+
+
 def a_stage(root: Path) -> None:
     with tracking.run("stage", "item", {"a": {"b": 1}, "c": [1, 2]}) as record:
         record.epoch({"epoch": 1, "loss": 0.5}, 0.1)
@@ -133,15 +150,29 @@ while waiting := list(box.glob("*/events.jsonl")):
             pass
 """
     with subprocess.Popen([sys.executable, "-c", looks], cwd=root) as onlooker:
-        sent = 0
-        while waiting(root):
-            done, failed = courier.deliver_all()
-            assert not failed
-            sent += done
-        assert onlooker.wait(timeout=30) == 0
-    assert sent == 30
+        try:
+            sent, failed = deliver_until_none_waits(root)
+            assert onlooker.wait(timeout=30) == 0
+        finally:
+            onlooker.kill()
+    assert (sent, failed) == (30, 0)
     assert len(runs(root)) == 30
-    assert not [path for path in (root / ".mlflow_outbox").iterdir() if path.is_dir()]
+    assert nothing_left(root)
+
+
+def test_two_that_deliver_at_once_send_every_run_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make deliver` beside a courier that takes journals too."""
+    call = tracking._call_courier
+    monkeypatch.setattr(tracking, "_call_courier", lambda box, key: None)
+    monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    for _ in range(30):
+        a_stage(root)
+    call(tracking.outbox(), tracking._key())
+    _, failed = deliver_until_none_waits(root)
+    assert not failed
+    assert [run.info.status for run in runs(root)] == ["FINISHED"] * 30
+    assert {len(run.data.metrics) for run in runs(root)} == {2}
+    assert nothing_left(root)
 
 
 def test_a_delivery_that_was_cut_off_gets_no_double(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

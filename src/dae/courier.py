@@ -96,12 +96,14 @@ def _take(folder: Path, store: str, known: _Known) -> bool:
 
 
 def _try(folder: Path, store: str, known: _Known) -> str:
-    """Send what is new of a journal; why the store did not take it, if so. Raises Timeout as `deliver` does."""
+    """Send what is new of a journal; why the store did not take it, if so. Raises Timeout, FileNotFoundError."""
     try:
         deliver(folder, store)
     except Timeout:
         raise
-    except Exception as error:  # noqa: BLE001 (whatever the store does, the stage's own work goes on)
+    except Exception as error:
+        if not folder.exists():
+            raise FileNotFoundError(folder) from error  # another process has taken it away
         reason = _one_line(error)
         known.down[store] = (time.monotonic(), reason)
         return reason
@@ -154,9 +156,9 @@ def deliver(folder: Path, store: str) -> None:
 
 @contextmanager
 def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a file of a journal against other processes; none is made, for a journal taken away must stay away.
+    """Hold a file of a journal against other processes. It is never made: a journal taken away must stay away.
 
-    Raises Timeout if another process holds it for longer than `patience` seconds, FileNotFoundError.
+    Raises Timeout if another process holds it for longer than `patience` seconds, FileNotFoundError if it is gone.
     """
     ends = time.monotonic() + patience
     with path.open("r+b") as file:
@@ -164,13 +166,18 @@ def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
             if time.monotonic() >= ends:
                 raise Timeout(str(path))
             time.sleep(0.05)
+        if not path.exists():  # who held it has taken the journal away
+            raise FileNotFoundError(path)
         yield
 
 
 def _drop(folder: Path) -> None:
-    """Take a journal away; from the first moment on it is none any more."""
-    (folder / "events.jsonl").unlink()
-    shutil.rmtree(folder)
+    """Take a journal away at one stroke, then remove it, with what others that were killed here have left."""
+    gone = folder.parent / "gone"
+    gone.mkdir(exist_ok=True)
+    folder.rename(gone / folder.name)
+    for each in gone.iterdir():
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _journals(box: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -54,16 +53,18 @@ def kill(process: subprocess.Popen[bytes], rng: random.Random) -> str:
     return "all"
 
 
-def mended(project: Path, said: str) -> bool:
-    """Whether DVC has lost a file of its own, which it writes in place; if so, what the README says to do is done."""
-    if re.search(r"RWLock-file .* (corrupted|format error)", said):
-        (project / ".dvc" / "tmp" / "rwlock").unlink()
-    elif re.search(r"dvc\.lock' (validation failed|is invalid)", said):
-        (project / "dvc.lock").unlink()
-    else:
-        return False
-    print("\nDVC was hit while it wrote a file of its own")
-    return True
+def mended(project: Path) -> bool:
+    """Whether `make run` finds that DVC has half-written a file of its own, and puts it back."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.mend"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    print(f"\n{done.stdout}", end="")
+    return bool(done.stdout)
 
 
 def repro(project: Path, kills: int, rng: random.Random) -> list[str]:
@@ -87,7 +88,7 @@ def repro(project: Path, kills: int, rng: random.Random) -> list[str]:
         if code == 0:
             return hits
         assert hits[-1:] == ["all"], said
-        assert mended(project, said), said
+        assert mended(project), said
 
 
 def test_kills_leave_no_trace(tmp_path: Path) -> None:

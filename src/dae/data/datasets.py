@@ -97,10 +97,12 @@ def split(
     return {name: (x[:limit], y[:limit]) for name, (x, y) in parts.items()}
 
 
-def evenly(count: int, of: int) -> NDArray[np.intp]:
-    """Indices of `count` among `of` images, evenly spread: data sets need not be shuffled (MNIST's test set is not)."""
-    count = min(count, of)
-    return np.arange(count) * of // max(count, 1)
+def subset(count: int, of: int, *, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Indices of `count` among `of` images at random, ascending; at most all. Of the same stream, fewer are among more.
+
+    The first images will not do: MNIST's test set is not shuffled, its first half is the easier one.
+    """
+    return np.sort(rng.permutation(of)[:count])
 
 
 def load_images(folder: Path, name: str) -> NDArray[np.uint8]:

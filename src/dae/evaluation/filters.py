@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from dae.data.corruptions import Images, blur
-from dae.evaluation.metrics import mse
+from dae.evaluation.metrics import psnr
 
 
 def clipped(x_tilde: Images, strength: float = 0) -> Images:
@@ -71,7 +71,7 @@ FILTERS = {
     "non_local_means": Filter(non_local_means, (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)),
 }
 INTERPOLATIONS = ("bilinear", "bicubic")
-UNFILTERED = "unfiltered"  # often the best: every filter blurs what a hole has left
+UNFILTERED = "unfiltered"  # the best where nothing helps, as with blur
 
 
 def same_size(x_tilde: Images, side: int) -> Images:
@@ -81,24 +81,24 @@ def same_size(x_tilde: Images, side: int) -> Images:
 
 @dataclass(frozen=True)
 class Restored:
-    """Images restored by a filter, its strength, and the mean squared error that chose it on validation images."""
+    """Images restored by a filter, its strength, and the mean PSNR on validation images, dB, by which it is chosen."""
 
     images: Images
     strength: float | None
-    tuning_mse: float
+    tuning_psnr: float
 
 
 def tuned(name: str, x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
-    """A filter at the strength with the least mean squared error on the validation images."""
+    """A filter at the strength with the highest mean PSNR on the validation images."""
     filter_ = FILTERS[name]
-    errors = {s: float(mse(filter_.apply(x_tilde_val, s), x_val).mean()) for s in filter_.strengths}
-    strength = min(errors, key=lambda s: errors[s])
-    return Restored(filter_.apply(x_tilde, strength), strength, errors[strength])
+    values = {s: float(psnr(filter_.apply(x_tilde_val, s), x_val).mean()) for s in filter_.strengths}
+    strength = max(values, key=lambda s: values[s])
+    return Restored(filter_.apply(x_tilde, strength), strength, values[strength])
 
 
 def untuned(restore: Callable[[Images], Images], x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
     """A restoration that has no strength."""
-    return Restored(restore(x_tilde), None, float(mse(restore(x_tilde_val), x_val).mean()))
+    return Restored(restore(x_tilde), None, float(psnr(restore(x_tilde_val), x_val).mean()))
 
 
 def restorations(x_tilde: Images, x_tilde_val: Images, x_val: Images) -> dict[str, Restored]:

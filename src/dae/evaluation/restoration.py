@@ -74,15 +74,20 @@ def shown(x: NDArray[np.uint8], x_tilde: NDArray[Any]) -> dict[str, Images]:
 
 
 def gains(
-    ours: Values, images: NDArray[np.intp], filters: Mapping[str, NDArray[Any]], *, settings: Evaluation, seed: int
+    ours: Values,
+    images: NDArray[np.integer[Any]],
+    filters: Mapping[str, Values],
+    filtered: NDArray[np.integer[Any]],
+    *,
+    settings: Evaluation,
+    seed: int,
 ) -> Metrics:
-    """Mean PSNR of the denoiser minus that of each filter, paired by image, with intervals (dB).
+    """Mean PSNR of the denoiser minus that of each filter, on the images that both restored, with intervals (dB).
 
-    `ours` (N,) of the test images with the indices `images`; `filters` PSNR by name, and `images` again, of theirs.
-    Those that both restored are compared.
+    `ours` (N,) are the values of the test images with the indices `images`, `filters` those of the images `filtered`.
     """
-    _, at, there = np.intersect1d(images, filters["images"], return_indices=True)
-    differences = {f"gain_over_{name}": ours[at] - filters[name][there] for name in filters if name != "images"}
+    _, at, there = np.intersect1d(images, filtered, return_indices=True)
+    differences = {f"gain_over_{name}": ours[at] - theirs[there] for name, theirs in filters.items()}
     return with_intervals(differences, settings=settings, rng=stream(seed, "bootstrap", "gain"))
 
 
