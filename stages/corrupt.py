@@ -12,7 +12,7 @@ from dae.data.corruptions import as_float, corrupt_blocks, corrupted_shape, stor
 from dae.data.datasets import SPLITS, load_draws, load_images, subset
 from dae.data.files import read_json, replacing, write_json
 from dae.data.seeding import stream
-from dae.evaluation.filters import restorations
+from dae.evaluation.filters import INPUT, restorations
 from dae.evaluation.metrics import quality
 from dae.params import Corruption, Evaluation, read
 from dae.tracking import Run
@@ -73,7 +73,7 @@ def _measure(clean: Path, corrupted: Path, output: Path, record: Run, *, setting
     for name, result in restored.items():
         figures, values = quality(result.images, x, settings=settings, seed=root)
         metrics[name] = {"strength": result.strength, "tuning_psnr": result.tuning_psnr, **figures}
-        each[name] = values["psnr"]
+        each |= {name: values["psnr"]} if name != INPUT else {}  # evaluations have it of all images
         pictures[name] = result.images[:10]
     write_json(output / "metrics.json", metrics)
     np.savez(output / "psnr.npz", **each)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Measure a denoiser that samples: single samples, their mean against the least squares optimum, their spread."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,18 @@ def main(
         "reference_params": read_json(reference / "params.json"),
         "evaluation": settings.model_dump(),
     }
-    everything = load_images(clean, "test")
-    chosen = subset(entry.images, len(everything), rng=stream(root, "subset", "test"))
-    x, labels = everything[chosen], load_labels(clean, "test", count=len(everything))[chosen]
-    x_tilde = load_draws(corrupted, "test")[0, chosen]
+    test, test_tilde = load_images(clean, "test"), load_draws(corrupted, "test")[0]
+    test_labels = load_labels(clean, "test", count=len(test))
+    chosen = subset(entry.images, len(test), rng=stream(root, "subset", "test"))
+    x, x_tilde, labels = test[chosen], test_tilde[chosen], test_labels[chosen]
     filters = load_table(baselines / "psnr.npz")
     filtered = filters.pop("images")
 
     with track("evaluate_stochastic", name, params) as record, replacing(output) as folder:
         for path in (clean / "test.npy", clean / "test_labels.npy", corrupted / "test.npy"):
             record.input(path, "test")
-        draws = restore(model, x_tilde, steps=entry.steps, samples=entry.samples, seed=root, device=device)
+        sample = partial(restore, model, steps=entry.steps, samples=entry.samples, seed=root, device=device)
+        draws = sample(x_tilde)
         mean, best = draws.mean(axis=0), clipped(apply(optimum, x_tilde, device))
         options: dict[str, Any] = {"settings": settings, "seed": root, "device": device}
         metrics, values, reports = restoration_metrics(x_tilde, draws[0], x, labels, referee, **options)
@@ -67,11 +69,12 @@ def main(
         write_json(folder / "metrics.json", metrics)
         print(f"stochastic {name}  {describe(metrics)}", file=sys.stderr)
         write_csv(folder / "classification.csv", reports)
-        digits = one_of_each(labels)
-        first_rows = shown(x[digits], x_tilde[digits])
-        several = {f"sample {k + 1}": draws[k, digits] for k in range(min(5, entry.samples))}
-        pictures = {**first_rows, **several, f"mean of {entry.samples}": mean[digits], "least squares": best[digits]}
-        np.savez(folder / "samples.npz", **first_rows, restored=draws[0, digits])  # type: ignore[arg-type]
+        digits = one_of_each(test_labels)  # as in the grids of the other denoisers
+        few, least_squares = sample(test_tilde[digits]), clipped(apply(optimum, test_tilde[digits], device))
+        first_rows = shown(test[digits], test_tilde[digits])
+        pictures = first_rows | {f"sample {k + 1}": few[k] for k in range(min(5, entry.samples))}
+        pictures |= {f"mean of {entry.samples}": few.mean(axis=0), "least squares": least_squares}
+        np.savez(folder / "samples.npz", **first_rows, restored=few[0])  # type: ignore[arg-type]
         save(image_grid(pictures, f"stochastic: {name}"), folder / "grid.png")
         save(mean_of_samples(curve, metrics["reference"], settings.confidence), folder / "mean.png")
         record.metrics(metrics)

@@ -99,7 +99,8 @@ def _label(name: str, row: Row) -> str:
 
 
 def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval]]:
-    """PSNR of all denoisers; those of one corruption stand together. Where nothing was corrupted, they alone.
+    """PSNR of all denoisers; those of one corruption stand together. Where nothing was corrupted, they alone; where
+    no filter helps, none.
 
     `filtered`: on how many of the test images the filters were measured.
     """
@@ -107,10 +108,11 @@ def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval
     rows = dict(sorted(rows.items(), key=lambda pair: seen.index(pair[1]["corruption"])))
     labels = {name: f"{_label(name, row)} ({row['corruption']})" for name, row in rows.items()}
     corrupted = {name: row for name, row in rows.items() if row["psnr_input"] < INTACT}
+    helped = {name: row for name, row in corrupted.items() if row["best_filter"] != "input"}
     return {
         "denoiser": {labels[name]: _interval(row, "psnr") for name, row in rows.items()},
-        f"best classical filter, or none ({filtered} images)": {
-            labels[name]: _point(row["psnr_best_filter"]) for name, row in corrupted.items()
+        f"best classical filter ({filtered} images)": {
+            labels[name]: _point(row["psnr_best_filter"]) for name, row in helped.items()
         },
         "input": {labels[name]: _point(row["psnr_input"]) for name, row in corrupted.items()},
     }

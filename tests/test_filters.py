@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from dae.data.seeding import stream
 from dae.evaluation.filters import (
     FILTERS,
+    INPUT,
     INTERPOLATIONS,
-    UNFILTERED,
     clipped,
     enlarge,
     median,
@@ -102,7 +102,7 @@ def test_restorations_take_their_strength_from_validation_images_alone() -> None
     strong, x = pair(3, 0.8)
     weak, _ = pair(3, 0.02, "b")
     found = restorations(strong, weak, x)
-    plain = found.pop(UNFILTERED)
+    plain = found.pop(INPUT)
     assert plain.strength is None
     assert np.array_equal(plain.images, clipped(strong))
     assert plain.tuning_psnr == pytest.approx(psnr(clipped(weak), x).mean())
@@ -117,7 +117,7 @@ def test_restorations_take_their_strength_from_validation_images_alone() -> None
 def test_restorations_of_smaller_images_are_interpolations() -> None:
     small = np.zeros((2, 1, 14, 14), np.float32)
     found = restorations(small, small, np.zeros((2, 1, 28, 28), np.float32))
-    assert list(found) == [UNFILTERED, *INTERPOLATIONS]
+    assert list(found) == [INPUT, *INTERPOLATIONS]
     assert all(result.images.shape == (2, 1, 28, 28) and result.strength is None for result in found.values())
 
 

@@ -18,7 +18,7 @@ from dae.data.corruptions import as_float
 from dae.data.datasets import load_draws, load_images, subset
 from dae.data.files import load_table, read_csv
 from dae.data.seeding import stream
-from dae.evaluation.filters import clipped
+from dae.evaluation.filters import clipped, median
 from dae.evaluation.metrics import psnr
 from dae.evaluation.restoration import apply
 from stages.quick import ROOT, drop_missing_members
@@ -120,15 +120,24 @@ def test_gains_are_over_what_filters_made_of_the_same_images(project: Path) -> N
     x = as_float(load_images(project / "data/prepared/mnist", "test"))
     x_tilde = as_float(load_draws(project / "data/corrupted/gaussian", "test")[0])
     assert 0 < len(filtered) < len(x)
-    np.testing.assert_allclose(filters["unfiltered"], psnr(clipped(x_tilde), x)[filtered])
+    strength = json.loads((project / "results/baselines/gaussian/metrics.json").read_text())["median"]["strength"]
+    np.testing.assert_allclose(filters["median"], psnr(median(x_tilde[filtered], strength), x[filtered]))
     model, _ = models.load(project / "results/clean/gaussian_conv/model")
     ours = psnr(clipped(apply(model, x_tilde, torch.device("cpu"))), x)
     found = json.loads((project / "results/evaluate/clean/gaussian_conv/metrics.json").read_text())
     for name, theirs in filters.items():
         assert found[f"gain_over_{name}"] == pytest.approx((ours[filtered] - theirs).mean(), abs=1e-3)
+    assert found["gain_over_input"] == pytest.approx((ours - psnr(clipped(x_tilde), x)).mean(), abs=1e-3)
     sampled = json.loads((project / "results/evaluate/stochastic/heavy_flow/metrics.json").read_text())
     chosen = subset(50, len(x), rng=stream(0, "subset", "test"))
     assert sampled["reference"]["psnr"] == pytest.approx(ours[chosen].mean(), abs=1e-3)  # the same network
+
+
+def test_all_grids_show_the_same_digits(project: Path) -> None:
+    samples = [load_table(path) for path in sorted((project / "results/evaluate").rglob("samples.npz"))]
+    assert len(samples) == 5
+    for each in samples:
+        assert np.array_equal(each["original"], samples[0]["original"])
 
 
 def test_tracked_model_loads_and_is_the_one_on_disk(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ def test_gains_are_of_the_images_that_both_restored(evaluation: Evaluation) -> N
     """The denoiser is 1 dB better on each image; images are so different that any other pairing shows."""
     difficulty = 10 * np.arange(100, dtype=np.float64)
     ours, theirs = np.arange(0, 100, 5), np.arange(0, 100, 2)
-    filters = {"median": difficulty[theirs], "unfiltered": difficulty[theirs] - 2}
+    filters = {"median": difficulty[theirs], "gaussian_filter": difficulty[theirs] - 2}
     found = gains(difficulty[ours] + 1, ours, filters, theirs, settings=evaluation, seed=0)
-    for name, gain in {"gain_over_median": 1, "gain_over_unfiltered": 3}.items():
+    for name, gain in {"gain_over_median": 1, "gain_over_gaussian_filter": 3}.items():
         for end in ("", "_low", "_high"):
             assert found[name + end] == pytest.approx(gain, abs=TOLERANCES["float64"])
     assert set(found) == {
-        f"gain_over_{name}{end}" for name in ("median", "unfiltered") for end in ("", "_low", "_high")
+        f"gain_over_{name}{end}" for name in ("median", "gaussian_filter") for end in ("", "_low", "_high")
     }

@@ -126,6 +126,15 @@ def test_the_gain_is_over_the_filter_that_was_chosen_on_validation_images(
     assert [row[f"gain{end}"] for end in ENDS] == [25, 24, 27]
 
 
+def test_where_no_filter_helps_the_gain_is_over_the_input_on_all_images(results: Path) -> None:
+    filters = {"best_filter": "input", "input": around("psnr", 17.0), "median": around("psnr", 15.0)}
+    plant(results / "baselines" / "gaussian" / "metrics.json", filters)
+    plant_denoiser(results, "clean", "conv", 20.0, **around("gain_over_input", 10.75))
+    (row,) = gather(results, ["clean.conv"])
+    assert (row["best_filter"], row["psnr_best_filter"]) == ("input", row["psnr_input"])
+    assert [row[f"gain{end}"] for end in ENDS] == [10.75, 9.75, 12.75]
+
+
 def test_where_nothing_was_corrupted_no_gain_is_shown(results: Path) -> None:
     plant_denoiser(results, "clean", "intact", 30.0, psnr_input=89.0)
     kept, empty = markdown(gather(results, ["clean.conv", "clean.intact"])).splitlines()[2:4]

@@ -48,7 +48,7 @@ def restoration_row(results: Path, section: str, name: str) -> Row:
         "epochs": params["epochs"],
         "images": params.get("images"),
         "best_filter": best,
-        "psnr_best_filter": filters[best]["psnr"],
+        "psnr_best_filter": figures["psnr_input"] if best == "input" else filters[best]["psnr"],
         **{f"gain{end}": figures[f"gain_over_{best}{end}"] for end in ("", "_low", "_high")},
         **{key: value for key, value in figures.items() if key in COLUMNS},
     }

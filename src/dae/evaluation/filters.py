@@ -71,7 +71,7 @@ FILTERS = {
     "non_local_means": Filter(non_local_means, (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)),
 }
 INTERPOLATIONS = ("bilinear", "bicubic")
-UNFILTERED = "unfiltered"  # the best where nothing helps, as with blur
+INPUT = "input"  # no filter at all: the best where none helps, as with blur
 
 
 def same_size(x_tilde: Images, side: int) -> Images:
@@ -104,7 +104,7 @@ def untuned(restore: Callable[[Images], Images], x_tilde: Images, x_tilde_val: I
 def restorations(x_tilde: Images, x_tilde_val: Images, x_val: Images) -> dict[str, Restored]:
     """The images unfiltered, and by every filter that applies: interpolations where they are smaller than `x_val`."""
     images = x_tilde, x_tilde_val, x_val
-    found = {UNFILTERED: untuned(partial(same_size, side=x_val.shape[-1]), *images)}
+    found = {INPUT: untuned(partial(same_size, side=x_val.shape[-1]), *images)}
     if x_tilde.shape[1:] == x_val.shape[1:]:
         return found | {name: tuned(name, *images) for name in FILTERS}
     sized = {mode: partial(enlarge, mode=mode, side=x_val.shape[-1]) for mode in INTERPOLATIONS}

@@ -10,8 +10,8 @@ from torch import nn
 
 from dae.data.corruptions import Images, as_float, downsample
 from dae.data.seeding import stream
-from dae.evaluation.filters import clipped, enlarge, same_size
-from dae.evaluation.metrics import QUALITY, Values, psnr, quality, report_rows, with_intervals
+from dae.evaluation.filters import INPUT, clipped, enlarge, same_size
+from dae.evaluation.metrics import Values, psnr, quality, report_rows, with_intervals
 from dae.models.compute import evaluating, to_float
 from dae.params import Evaluation
 
@@ -52,8 +52,10 @@ def restoration_metrics(
     figures, values = quality(clipped(restored), clean, settings=settings, seed=seed)
     bias = {"bias": (restored - clean).mean(axis=(1, 2, 3))}
     figures |= with_intervals(bias, settings=settings, rng=stream(seed, "bootstrap", "bias"))
-    for name, images in {"input": corrupted, "black": np.zeros_like(clean)}.items():
-        figures[f"psnr_{name}"] = float(QUALITY["psnr"](images, clean).mean())
+    before = psnr(corrupted, clean)
+    figures |= {"psnr_input": float(before.mean()), "psnr_black": float(psnr(np.zeros_like(clean), clean).mean())}
+    gain = {f"gain_over_{INPUT}": values["psnr"] - before}
+    figures |= with_intervals(gain, settings=settings, rng=stream(seed, "bootstrap", "gain"))
     reports, right = [], {}
     for name, images in {"corrupted": corrupted, "restored": clipped(restored)}.items():
         predicted = apply(judge, images, device).argmax(axis=1).astype(np.uint8)

@@ -166,13 +166,7 @@ def intervals(series: Mapping[str, Mapping[str, Interval]], xlabel: str, title: 
     axes.set_title(title, fontsize=10)
     _tidy(axes)
     if len(series) > 1:
-        axes.legend(
-            fontsize=8,
-            frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()),
-            ncols=len(series),
-        )
+        figure.legend(loc="outside lower center", ncols=len(series), fontsize=8, frameon=False)
     return figure
 
 
