@@ -21,6 +21,7 @@ from dae.data.seeding import stream
 from dae.evaluation.filters import clipped, median
 from dae.evaluation.metrics import psnr
 from dae.evaluation.restoration import apply
+from dae.params import RESTORING
 from stages.quick import ROOT, drop_missing_members
 from tests.pipeline import STAGES, dvc, executed, finished_project
 
@@ -135,7 +136,7 @@ def test_gains_are_over_what_filters_made_of_the_same_images(project: Path) -> N
 
 def test_all_grids_show_the_same_digits(project: Path) -> None:
     samples = [load_table(path) for path in sorted((project / "results/evaluate").rglob("samples.npz"))]
-    assert len(samples) == 5
+    assert len(samples) >= len(RESTORING)
     for each in samples:
         assert np.array_equal(each["original"], samples[0]["original"])
 

@@ -110,10 +110,19 @@ def test_image_grid_cuts_no_image_off(sides: tuple[int, ...], count: int) -> Non
 
 
 def test_a_series_of_nothing_is_left_out() -> None:
-    (axes,) = intervals({"s": {"a": (1, 0.5, 2)}, "t": {}}, "dB").axes
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = intervals({"s": {"a": (1, 0.5, 2)}, "t": {}}, "dB").legends
     assert [text.get_text() for text in legend.get_texts()] == ["s"]
+
+
+def test_a_legend_is_not_cut_off() -> None:
+    item = "the long name of an entry in its section (1000 images) (corrupted)"
+    series = ("denoiser", "best classical filter (200 images)", "input")
+    figure = intervals({name: {item: (1, 0.5, 2)} for name in series}, "dB")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 < box.x0 < box.x1 < whole.x1
+    assert whole.y0 < box.y0 < box.y1 < whole.y1
 
 
 @pytest.mark.parametrize("units", [1, 19, 20, 21])
