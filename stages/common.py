@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -28,8 +29,6 @@ def run(command: Callable[..., None], after_interrupt: str = GOES_ON) -> NoRetur
     Without ceremony, unless a profiler or debugger looks on: Python would take PyTorch apart piece by piece, half a
     second of every stage.
     """
-    if "DVC_STAGE" in os.environ:
-        keep_lock()
     code = call(command, after_interrupt)
     if sys.getprofile() or sys.gettrace():
         raise SystemExit(code)
@@ -47,6 +46,8 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
     @wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
+            if "DVC_STAGE" in os.environ:
+                keep_lock()
             command(*arguments, **options)
         except KeyboardInterrupt:
             print(f"interrupted; {after_interrupt}", file=sys.stderr)
@@ -76,7 +77,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def keep_lock() -> None:
-    """Copy dvc.lock, which DVC writes in place after every stage: `stages.mend` puts it back if DVC is killed then."""
+    """Copy dvc.lock, which DVC writes in place after every stage: `stages.mend` puts it back if DVC is killed then.
+
+    Raises ValueError if that has happened: DVC may read the rest of a lock as a whole one, and begin anew.
+    """
+    ends = time.monotonic() + 5
+    while LOCK.exists() and not LOCK.read_bytes().endswith(b"\n"):
+        if time.monotonic() > ends:  # no other DVC is writing it
+            raise ValueError(f"{LOCK} is half-written, as a DVC that was killed leaves it; `make run` puts it back")
+        time.sleep(0.1)
     with suppress(OSError), replacing_file(KEPT_LOCK) as fresh:  # a full disk is the stage's to report
         if LOCK.exists():
             shutil.copyfile(LOCK, fresh)

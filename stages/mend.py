@@ -37,11 +37,21 @@ def mend(root: Path) -> None:
         busy.unlink()
         print(f"removed {busy.relative_to(root)}, which was half-written")
     if lock.exists() and not is_whole(lock):
+        if b"\n<<<<<<< " in lock.read_bytes():
+            raise ValueError("dvc.lock: a merge was left half-done; resolve its conflicts first")
         if not kept.exists() or not is_whole(kept):
             raise ValueError("dvc.lock: half-written; `git checkout dvc.lock` brings back the last committed one")
+        damaged = kept.with_name("dvc.lock.damaged")
+        shutil.copyfile(lock, damaged)
         with replacing_file(lock) as fresh:
             shutil.copyfile(kept, fresh)
-        print("dvc.lock was half-written: put back as it was when the last stage began")
+        print(f"dvc.lock was half-written: put back as it was when the last stage began ({damaged.relative_to(root)})")
+
+
+def require_whole(lock: Path) -> None:
+    """Raises ValueError if dvc.lock is there and half-written."""
+    if lock.exists() and not is_whole(lock):
+        raise ValueError(f"{lock}: half-written; `make run` puts it back")
 
 
 def is_whole(lock: Path) -> bool:

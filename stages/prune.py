@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from dae.data.files import replacing_file
 from stages.common import run
+from stages.mend import require_whole
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def prune(repo: Repo) -> None:
     kept = {Path(out.fs_path).resolve() for stage in repo.index.stages for out in stage.outs}
     deps = {Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps if dep.fs_path}
     yaml, path = YAML(), root / "dvc.lock"
+    require_whole(path)
     yaml.default_flow_style = False
     lock: dict[str, Any] = yaml.load(path) if path.exists() else {}
     for name in [name for name in lock.get("stages", {}) if name not in stages]:

@@ -11,11 +11,13 @@ from ruamel.yaml import YAML
 
 from dae.differences import differences
 from stages.common import run
+from stages.mend import require_whole
 from stages.quick import ROOT, copy_project
 
 
 def main(folder: Path, targets: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Copy the project to FOLDER (emptied first), run TARGETS there, or all, and compare. Exit code 1: some differ."""
+    require_whole(ROOT / "dvc.lock")
     copy_project(folder, lambda params: None)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
     command = [sys.executable, "-m", "dvc", "repro", *(targets or [])]

@@ -121,7 +121,7 @@ def test_restorations_of_smaller_images_are_interpolations() -> None:
     assert all(result.images.shape == (2, 1, 28, 28) and result.strength is None for result in found.values())
 
 
-@pytest.mark.parametrize("name", FILTERS.keys() - {"median"})  # the least median is of 2 x 2 pixels
+@pytest.mark.parametrize("name", [name for name in FILTERS if name != "median"])  # the least one is of 2 x 2 pixels
 def test_the_weakest_strength_does_next_to_nothing(name: str) -> None:
     x = floats(blobs(4))
     filtered = FILTERS[name].apply(x, min(FILTERS[name].strengths))

@@ -1,12 +1,13 @@
 """Files that DVC writes in place and a kill has cut off are put back; whole ones are let be."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stages.common import KEPT_LOCK, keep_lock
+from stages.common import KEPT_LOCK, call, keep_lock
 from stages.mend import is_whole, mend
 from stages.quick import ROOT
 
@@ -74,6 +75,37 @@ def test_before_the_first_stage_is_finished_an_empty_lock_is_put_back(lock: str)
     mend(Path())
     assert is_whole(Path("dvc.lock"))
     assert "stages" not in Path("dvc.lock").read_text()
+
+
+def test_a_merge_with_conflicts_is_left_alone(lock: str) -> None:
+    keep_lock()
+    text = f"{lock}<<<<<<< HEAD\n=======\n>>>>>>> other\n"
+    Path("dvc.lock").write_text(text)
+    with pytest.raises(ValueError, match="resolve its conflicts"):
+        mend(Path())
+    assert Path("dvc.lock").read_text() == text
+
+
+def test_what_was_damaged_is_kept_too(lock: str) -> None:
+    keep_lock()
+    Path("dvc.lock").write_text(lock[:100])
+    mend(Path())
+    assert KEPT_LOCK.with_name("dvc.lock.damaged").read_text() == lock[:100]
+
+
+def test_no_stage_begins_on_a_lock_that_is_cut_off(
+    lock: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC may take it for a whole one and begin anew; the whole copy must outlive that."""
+    keep_lock()
+    Path("dvc.lock").write_text(lock[:100])
+    monkeypatch.setenv("DVC_STAGE", "stage")
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    assert call(lambda: None) == 1
+    assert "dvc.lock is half-written" in capsys.readouterr().err
+    assert KEPT_LOCK.read_text() == lock
+    mend(Path())
+    assert call(lambda: None) == 0
 
 
 @pytest.mark.parametrize("kept", [None, "stages: ["])

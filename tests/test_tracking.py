@@ -46,18 +46,20 @@ def waiting(root: Path) -> list[Path]:
 def deliver_until_none_waits(root: Path) -> tuple[int, int]:
     """`make deliver` again and again; how many runs it has sent, and how many not."""
     sent = failed = 0
-    while waiting(root) and not failed:
+    ends = time.monotonic() + 120
+    while waiting(root) and not failed and time.monotonic() < ends:
         done, failed = courier.deliver_all()
         sent += done
+        time.sleep(0.05)
     return sent, failed
 
 
 def nothing_left(root: Path) -> bool:
     """Whether no journal is there, nor part of one; what was taken away may still be on its way out."""
     ends = time.monotonic() + 10
-    while (left := list((root / ".mlflow_outbox").glob("**/events.jsonl"))) and time.monotonic() < ends:
+    while (on_their_way := list((root / ".mlflow_outbox").glob("gone/*"))) and time.monotonic() < ends:
         time.sleep(0.1)
-    return not left and {path.name for path in (root / ".mlflow_outbox").glob("*/")} <= {"gone"}
+    return not on_their_way and {path.name for path in (root / ".mlflow_outbox").glob("*/")} <= {"gone"}
 
 
 def a_stage(root: Path) -> None:
@@ -142,6 +144,7 @@ from pathlib import Path
 from dae import courier
 courier.FORGIVE, store = 60.0, {REFUSING!r}
 known, box = courier._Known(down={{store: (time.monotonic(), "away")}}), Path(".mlflow_outbox")
+Path("looks_on").touch()
 while waiting := list(box.glob("*/events.jsonl")):
     for events in waiting:
         try:
@@ -151,6 +154,8 @@ while waiting := list(box.glob("*/events.jsonl")):
 """
     with subprocess.Popen([sys.executable, "-c", looks], cwd=root) as onlooker:
         try:
+            while not (root / "looks_on").exists() and onlooker.poll() is None:
+                time.sleep(0.02)
             sent, failed = deliver_until_none_waits(root)
             assert onlooker.wait(timeout=30) == 0
         finally:
@@ -165,12 +170,18 @@ def test_two_that_deliver_at_once_send_every_run_once(root: Path, monkeypatch: p
     call = tracking._call_courier
     monkeypatch.setattr(tracking, "_call_courier", lambda box, key: None)
     monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    a_stage(root)
+    assert courier.deliver_all() == (1, 0)  # opens the store, which takes longer than to send the rest
     for _ in range(30):
         a_stage(root)
     call(tracking.outbox(), tracking._key())
-    _, failed = deliver_until_none_waits(root)
+    ends = time.monotonic() + 60
+    while len(waiting(root)) == 30 and time.monotonic() < ends:
+        time.sleep(0.02)  # the courier loads MLflow
+    sent, failed = deliver_until_none_waits(root)
+    assert 0 < sent < 30
     assert not failed
-    assert [run.info.status for run in runs(root)] == ["FINISHED"] * 30
+    assert [run.info.status for run in runs(root)] == ["FINISHED"] * 31
     assert {len(run.data.metrics) for run in runs(root)} == {2}
     assert nothing_left(root)
 

@@ -87,7 +87,7 @@ def repro(project: Path, kills: int, rng: random.Random) -> list[str]:
         said = log.read_text()[-3000:]
         if code == 0:
             return hits
-        assert hits[-1:] == ["all"], said
+        assert "all" in hits, said
         assert mended(project), said
 
 
