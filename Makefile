@@ -24,7 +24,7 @@ install: .venv/installed  ## Make .venv and install the locked dependencies and 
 
 run: install  ## Run the whole pipeline on the real data (dvc repro)
 	python -m stages.mend
-	dvc repro
+	python -m stages.repro
 
 quick: install  ## Run every kind of stage on a small sample in a scratch copy, for a first look
 	python -m stages.quick .scratch

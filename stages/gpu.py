@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     copy_project(folder, lambda params: add(params, extra), afresh=False)
     targets = [f"evaluate_{section}@{name}" for section in RESTORING for name in extra.get(section, {})]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(ROOT)}
-    for command in (["stages.mend"], ["dvc", "repro", *targets]):
+    for command in (["stages.mend"], ["stages.repro", *targets]):
         done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, check=False)
         if done.returncode:
             raise SystemExit(done.returncode)

@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     """Copy the project to FOLDER (emptied first) and run `dvc repro` there on a small sample with few epochs."""
     copy_project(folder, sample)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment, check=False)
+    done = subprocess.run([sys.executable, "-m", "stages.repro"], cwd=folder, env=environment, check=False)
     if done.returncode == 0:
         print(f"\nEvery stage ran. The numbers of such a small sample mean nothing; look at {folder}/results/figures.")
     raise SystemExit(done.returncode)

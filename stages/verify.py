@@ -20,7 +20,7 @@ def main(folder: Path, targets: Annotated[list[str] | None, typer.Argument()] = 
     require_whole(ROOT / "dvc.lock")
     copy_project(folder, lambda params: None)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
-    command = [sys.executable, "-m", "dvc", "repro", *(targets or [])]
+    command = [sys.executable, "-m", "stages.repro", *(targets or [])]
     if code := subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
         raise SystemExit(code)
     lines, count = compare(ROOT, folder)

@@ -13,7 +13,16 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from dae.data.seeding import torch_stream
-from dae.models.compute import configure, eager, error_rate, evaluating, mean_loss, penalised, require_alive
+from dae.models.compute import (
+    configure,
+    eager,
+    error_rate,
+    evaluating,
+    in_bfloat16,
+    mean_loss,
+    penalised,
+    require_alive,
+)
 from dae.params import Compute
 from dae.training.losses import mse
 from tests.conftest import TOLERANCES
@@ -117,6 +126,34 @@ def test_an_eager_optimizer_makes_the_same_steps(kind: type[Optimizer], options:
     (plain, groups), (weights, other_groups) = states
     assert all(torch.equal(plain[name], weights[name]) for name in plain)
     assert groups == other_groups
+
+
+@pytest.mark.parametrize(
+    ("has", "faster"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD Ryzen", "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"cpu_name": "Unknown", "architecture": "aarch64"}, False),
+    ],
+    ids=["intel_amx", "intel_vectors", "amd_vectors", "avx2", "arm"],
+)
+def test_auto_takes_bfloat16_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, Any], faster: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
+    cpu = torch.device("cpu")
+    assert in_bfloat16("auto", cpu) is faster
+    assert in_bfloat16("bfloat16", cpu)  # what is asked for is done
+    assert not in_bfloat16("float32", cpu)
+
+
+def test_this_processor_is_known() -> None:
+    """PyTorch names what `auto` asks for; a release that has other names should not pass unnoticed."""
+    has = torch.cpu.get_capabilities()
+    assert {"cpu_name", "architecture"} <= has.keys()
+    assert has["architecture"] != "x86_64" or {"avx512_bf16", "amx_bf16"} <= has.keys()
 
 
 TRAINING = """

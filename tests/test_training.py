@@ -73,6 +73,18 @@ def test_same_arguments_same_bits() -> None:
     assert bits(first) == bits(second)
 
 
+def test_auto_trains_as_the_precision_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(precision: str) -> dict[str, bytes]:
+        run(model := network(), settings={"precision": precision})
+        return bits(model)
+
+    explicit = {faster: trained(name) for faster, name in ((False, "float32"), (True, "bfloat16"))}
+    assert explicit[False] != explicit[True]
+    for faster, expected in explicit.items():
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": faster, "cpu_name": ""})  # noqa: B023
+        assert trained("auto") == expected
+
+
 def test_what_a_network_draws_comes_from_its_own_stream() -> None:
     losses = []
     for options in ({}, {}, {"seed": 1}, {"name": "other"}):

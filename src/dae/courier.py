@@ -334,11 +334,20 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def step_back() -> None:
+    """Leave the processor to whoever else wants it: a training should not wait for what is told of it."""
+    with suppress(AttributeError, OSError):
+        os.nice(10)
+    with suppress(OSError):  # Linux may weigh sessions, of which this is one, before it weighs processes
+        Path("/proc/self/autogroup").write_text("10", encoding="utf-8")
+
+
 def main(box: Path, key: str) -> None:
     """Serve, unless another courier does. Its lock and its log go with it; a log with something in it stays."""
     lock = FileLock(box / f"{key}.lock", timeout=0)
     try:
         with lock:
+            step_back()
             serve(box, key)
             log = box / f"{key}.log"
             if log.exists() and not log.stat().st_size:

@@ -49,6 +49,21 @@ def _keep_freed_memory() -> None:
         set_option(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether a forward pass of this `precision` is one in bfloat16; `auto`: where that is the faster one.
+
+    It is so on GPUs from NVIDIA's Ampere on, and on processors with matrix instructions for it (Intel's AMX) or vector
+    ones that do twice as much as those for float32 (AMD's AVX-512). Intel's vector ones do no more than float32's, and
+    converting costs up to half a step; where there are none, PyTorch emulates them, several times slower.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("amx_bf16") or (has.get("avx512_bf16") and "AMD" in has["cpu_name"]))
+
+
 def eager(kind: type[Kind]) -> type[Kind]:
     """The same optimiser without what PyTorch wraps around its methods for its compiler; not to be differentiated.
 

@@ -153,7 +153,7 @@ class Training(Section):
     learning_rate: Positive
     schedule: Literal["constant", "one_cycle", "cosine"]
     weight_decay: NonNegative
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"]
     keep: Literal["best", "last"] = "best"
 
 

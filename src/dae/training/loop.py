@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from dae.data.files import replacing_file
 from dae.data.seeding import torch_stream
-from dae.models.compute import Loss, eager, evaluating, penalised
+from dae.models.compute import Loss, eager, evaluating, in_bfloat16, penalised
 from dae.params import Training
 from dae.training.batches import Batch, Batches
 
@@ -143,12 +143,13 @@ def _epoch(
     """One pass over the pairs; the sum of the loss over the examples. `steps`: those of the whole training."""
     device = next(model.parameters()).device
     objective = penalised(loss, model)
+    bfloat16 = in_bfloat16(settings.precision, device)
     total = torch.zeros((), device=device)
     progressive = loss if isinstance(loss, Progressive) else None
     for x, target in pairs:
         if progressive:
             progressive.progress = schedule.last_epoch / steps  # the schedule counts steps
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             output = model(x)
         value = objective(output.float(), target)
         model.zero_grad()

@@ -1,0 +1,107 @@
+"""`stages.repro` writes the dvc.lock that DVC writes."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc import dvcfile
+from dvc.utils.serialize import dump_yaml, load_yaml
+
+from stages.quick import ROOT
+from stages.repro import Modify, quickly
+from tests.fitting import StopError
+from tests.pipeline import environment
+
+EDITS: dict[str, Any] = {
+    "no edit": lambda stages: None,
+    "another hash": lambda stages: stages["plot"]["outs"][0].update(md5="0" * 32),
+    "a long command": lambda stages: stages["plot"].update(cmd="python -m stages.plot " + 30 * "words "),
+    "odd values": lambda stages: stages["plot"].update(
+        params={"params.yaml": {"a": None, "b": 1e-05, "c": [0.0, 1], "d": "0.1", "e": True, "f": [], "g": "12_3"}}
+    ),
+    "a new stage": lambda stages: stages.update(new=copy.deepcopy(stages["plot"])),
+    "a stage less": lambda stages: stages.pop("plot"),
+    "no stages": lambda stages: stages.clear(),
+}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own dvc.lock, every tenth stage of it, as DVC writes it."""
+    lock = tmp_path_factory.mktemp("lock") / "dvc.lock"
+    content = load_yaml(str(ROOT / "dvc.lock"))
+    dump_yaml(str(lock), {**content, "stages": dict([*content["stages"].items()][::-10])})
+    return lock
+
+
+def test_the_whole_lock_of_the_project(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    shutil.copyfile(ROOT / "dvc.lock", lock)
+    with quickly(dvcfile.modify_yaml)(str(lock)):
+        pass
+    assert lock.read_bytes() == (ROOT / "dvc.lock").read_bytes()
+
+
+def edited(modify: Modify, original: Path, folder: Path, *names: str) -> bytes:
+    """A lock in this folder after these edits, one after the other."""
+    folder.mkdir(exist_ok=True)
+    lock = folder / "dvc.lock"
+    shutil.copyfile(original, lock)
+    for name in names:
+        with modify(str(lock)) as content:
+            EDITS[name](content["stages"])
+    return lock.read_bytes()
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_same_bytes(original: Path, tmp_path: Path, name: str) -> None:
+    expected = edited(dvcfile.modify_yaml, original, tmp_path / "slow", "another hash", name)
+    assert edited(quickly(dvcfile.modify_yaml), original, tmp_path / "quick", "another hash", name) == expected
+
+
+def test_an_error_leaves_the_file_as_it_was(original: Path, tmp_path: Path) -> None:
+    def fails() -> None:
+        with quickly(dvcfile.modify_yaml)(str(tmp_path / "dvc.lock")) as content:
+            content.clear()
+            raise StopError
+
+    before = edited(dvcfile.modify_yaml, original, tmp_path)
+    with pytest.raises(StopError):
+        fails()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
+def test_comments_of_other_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("# why\nstages: {}\n")
+    with quickly(dvcfile.modify_yaml)(str(tmp_path / "dvc.yaml")) as content:
+        content["vars"] = []
+    assert (tmp_path / "dvc.yaml").read_text() == "# why\nstages: {}\nvars: []\n"
+
+
+def test_a_pipeline_runs_to_the_same_lock(tmp_path: Path) -> None:
+    """From nothing, stage by stage, then again; and what a stage fails with is what is returned."""
+    locks = []
+    for command in (["dvc", "repro"], ["stages.repro"]):
+        project = tmp_path / command[0]
+        project.mkdir()
+        (project / "source").touch()
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=project, check=True)
+        (project / "dvc.yaml").write_text(
+            "stages:\n"
+            "  first: {cmd: cp source a, deps: [source], outs: [a]}\n"
+            "  second: {cmd: cp a b, deps: [a], params: [rate], outs: [b]}\n"
+            "  third: {cmd: exit 3, deps: [b], outs: [c]}\n"
+        )
+        for rate in ("1e-05", "[0.1, null]"):
+            (project / "params.yaml").write_text(f"rate: {rate}\n")
+            where = {**environment(), "PYTHONPATH": str(ROOT)}
+            done = subprocess.run([sys.executable, "-m", *command], cwd=project, env=where, check=False)
+            assert done.returncode
+            locks.append((project / "dvc.lock").read_bytes())
+            assert list(load_yaml(str(project / "dvc.lock"))["stages"]) == ["first", "second"]
+    assert locks[:2] == locks[2:]
+    assert locks[0] != locks[1]
