@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dae.data.files import md5
+from dae.models.compute import in_bfloat16
 
 CHECKPOINTS = Path(".checkpoints")  # outside the outputs: DVC has no say over them
 
@@ -30,7 +31,7 @@ def fingerprint(params: Mapping[str, Any], inputs: Iterable[str]) -> str:
     code = sorted([*(root / "src").rglob("*.py"), *(root / "stages").glob("*.py")])
     content = [
         json.dumps(params, sort_keys=True),
-        f"{torch.__version__} {np.__version__} {torch.cuda.is_available()}",
+        f"{torch.__version__} {np.__version__} {torch.cuda.is_available()} {in_bfloat16('auto', torch.device('cpu'))}",
         *inputs,
         *(md5(path) for path in code),
     ]

@@ -77,7 +77,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def keep_lock() -> None:
-    """Copy dvc.lock, which DVC writes in place after every stage: `stages.mend` puts it back if DVC is killed then.
+    """Copy dvc.lock, which `dvc repro` writes in place: `stages.mend` puts it back if DVC is killed meanwhile.
 
     Raises ValueError if that has happened: DVC may read the rest of a lock as a whole one, and begin anew.
     """

@@ -1,4 +1,5 @@
-"""Put back what a DVC that was killed has left half-written: it writes two files of its own in place."""
+"""Put back what a DVC that was killed has left half-written: it writes two files of its own in place (`stages.repro`
+only one)."""
 
 import json
 import shutil

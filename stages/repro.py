@@ -5,8 +5,8 @@ none), which costs seconds at ten thousand lines, and it writes in place, so tha
 file is read by libyaml, only what has changed is put into YAML again, and the new file replaces the old one at once.
 """
 
-import copy
 import gc
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,41 +18,45 @@ from dvc.cli import main
 from dvc.utils.serialize import dumps_yaml, load_yaml
 
 from dae.data.files import replacing_file
-from stages.common import LOCK
 
 Modify = Callable[..., AbstractContextManager[dict[str, Any]]]
 
 
-def quickly(modify: Modify) -> Modify:
-    """DVC's `modify_yaml`, other for dvc.lock: the content of a file as a dictionary, written when it is left."""
-    written: dict[str, tuple[Any, str]] = {}  # of each stage: what it was, and its text
+def replacing_lock(modify: Modify) -> Modify:
+    """DVC's `modify_yaml`, but for dvc.lock: the content of a file as a dictionary, written when the block ends."""
+    texts: dict[str, tuple[str, str]] = {}  # of each stage: what it was, types and order included, and its YAML
 
     def text(name: str, stage: Any) -> str:
-        if name not in written or written[name][0] != stage:
+        was = json.dumps(stage, default=repr)
+        if name not in texts or texts[name][0] != was:
             _, _, lines = dumps_yaml({"stages": {name: stage}}).partition("\n")
-            written[name] = copy.deepcopy(stage), lines
-        return written[name][1]
+            texts[name] = was, lines
+        return texts[name][1]
+
+    def whole(content: dict[str, Any]) -> str:
+        rest = {key: value for key, value in content.items() if key != "stages"}
+        if list(content)[-1:] != ["stages"] or not content["stages"]:
+            return str(dumps_yaml(content))
+        parts = [dumps_yaml(rest) if rest else "", "stages:\n"]
+        parts += [text(name, stage) for name, stage in content["stages"].items()]
+        joined = "".join(parts)
+        return str(dumps_yaml(content)) if "&id" in joined else joined  # names of aliases count through the whole file
 
     @contextmanager
     def modify_yaml(path: str, fs: Any = None) -> Iterator[dict[str, Any]]:
-        if Path(path).name != LOCK.name:
+        if not dvcfile.is_lock_file(path):
             with modify(path, fs=fs) as content:
                 yield content
             return
         content = load_yaml(path) if Path(path).exists() else {}
         yield content
-        with replacing_file(Path(path)) as fresh, fresh.open("w", encoding="utf-8") as file:
-            for key, value in content.items():
-                if key == "stages" and value:
-                    file.write("stages:\n")
-                    file.writelines(text(name, stage) for name, stage in value.items())
-                else:
-                    file.write(dumps_yaml({key: value}))
+        with replacing_file(Path(path).resolve()) as fresh:
+            fresh.write_text(whole(content), encoding="utf-8")
 
     return modify_yaml
 
 
 if __name__ == "__main__":
     gc.enable()  # `stages` switched it off
-    dvcfile.modify_yaml = quickly(dvcfile.modify_yaml)
+    dvcfile.modify_yaml = replacing_lock(dvcfile.modify_yaml)
     sys.exit(main(["repro", *sys.argv[1:]]))

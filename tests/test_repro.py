@@ -1,6 +1,7 @@
 """`stages.repro` writes the dvc.lock that DVC writes."""
 
 import copy
+import os
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,17 @@ from dvc import dvcfile
 from dvc.utils.serialize import dump_yaml, load_yaml
 
 from stages.quick import ROOT
-from stages.repro import Modify, quickly
+from stages.repro import Modify, replacing_lock
 from tests.fitting import StopError
 from tests.pipeline import environment
+
+
+def share(*stages: dict[str, Any]) -> None:
+    """In each of them one object at two places, as an alias of params.yaml is."""
+    for stage in stages:
+        same = {"c": [1]}
+        stage["params"] = {"a": same, "b": same}
+
 
 EDITS: dict[str, Any] = {
     "no edit": lambda stages: None,
@@ -23,6 +32,10 @@ EDITS: dict[str, Any] = {
     "odd values": lambda stages: stages["plot"].update(
         params={"params.yaml": {"a": None, "b": 1e-05, "c": [0.0, 1], "d": "0.1", "e": True, "f": [], "g": "12_3"}}
     ),
+    "whole numbers": lambda stages: stages["plot"].update(params={"params.yaml": {"a": 1, "b": 0}}),
+    "the same as floats": lambda stages: stages["plot"].update(params={"params.yaml": {"a": 1.0, "b": False}}),
+    "another order": lambda stages: stages["plot"].update(params={"params.yaml": {"b": False, "a": 1.0}}),
+    "aliases": lambda stages: share(*stages.values()),
     "a new stage": lambda stages: stages.update(new=copy.deepcopy(stages["plot"])),
     "a stage less": lambda stages: stages.pop("plot"),
     "no stages": lambda stages: stages.clear(),
@@ -41,7 +54,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_lock_of_the_project(tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
     shutil.copyfile(ROOT / "dvc.lock", lock)
-    with quickly(dvcfile.modify_yaml)(str(lock)):
+    with replacing_lock(dvcfile.modify_yaml)(str(lock)):
         pass
     assert lock.read_bytes() == (ROOT / "dvc.lock").read_bytes()
 
@@ -59,13 +72,20 @@ def edited(modify: Modify, original: Path, folder: Path, *names: str) -> bytes:
 
 @pytest.mark.parametrize("name", EDITS)
 def test_the_same_bytes(original: Path, tmp_path: Path, name: str) -> None:
-    expected = edited(dvcfile.modify_yaml, original, tmp_path / "slow", "another hash", name)
-    assert edited(quickly(dvcfile.modify_yaml), original, tmp_path / "quick", "another hash", name) == expected
+    again = [] if name in {"a stage less", "no stages"} else ["another hash"]
+    edits = ["another hash", name, *again]
+    expected = edited(dvcfile.modify_yaml, original, tmp_path / "slow", *edits)
+    assert edited(replacing_lock(dvcfile.modify_yaml), original, tmp_path / "quick", *edits) == expected
+
+
+def test_the_same_bytes_after_many_edits(original: Path, tmp_path: Path) -> None:
+    expected = edited(dvcfile.modify_yaml, original, tmp_path / "slow", *EDITS)
+    assert edited(replacing_lock(dvcfile.modify_yaml), original, tmp_path / "quick", *EDITS) == expected
 
 
 def test_an_error_leaves_the_file_as_it_was(original: Path, tmp_path: Path) -> None:
     def fails() -> None:
-        with quickly(dvcfile.modify_yaml)(str(tmp_path / "dvc.lock")) as content:
+        with replacing_lock(dvcfile.modify_yaml)(str(tmp_path / "dvc.lock")) as content:
             content.clear()
             raise StopError
 
@@ -77,14 +97,14 @@ def test_an_error_leaves_the_file_as_it_was(original: Path, tmp_path: Path) -> N
 
 def test_comments_of_other_files_stay(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text("# why\nstages: {}\n")
-    with quickly(dvcfile.modify_yaml)(str(tmp_path / "dvc.yaml")) as content:
+    with replacing_lock(dvcfile.modify_yaml)(str(tmp_path / "dvc.yaml")) as content:
         content["vars"] = []
     assert (tmp_path / "dvc.yaml").read_text() == "# why\nstages: {}\nvars: []\n"
 
 
 def test_a_pipeline_runs_to_the_same_lock(tmp_path: Path) -> None:
-    """From nothing, stage by stage, then again; and what a stage fails with is what is returned."""
-    locks = []
+    """From nothing, stage by stage, then again; the exit code is DVC's too. Only DVC itself writes in place."""
+    locks, codes = [], []
     for command in (["dvc", "repro"], ["stages.repro"]):
         project = tmp_path / command[0]
         project.mkdir()
@@ -99,9 +119,16 @@ def test_a_pipeline_runs_to_the_same_lock(tmp_path: Path) -> None:
         for rate in ("1e-05", "[0.1, null]"):
             (project / "params.yaml").write_text(f"rate: {rate}\n")
             where = {**environment(), "PYTHONPATH": str(ROOT)}
-            done = subprocess.run([sys.executable, "-m", *command], cwd=project, env=where, check=False)
-            assert done.returncode
+            if (project / "dvc.lock").exists():
+                os.link(project / "dvc.lock", project / "old.lock")
+            codes.append(
+                subprocess.run([sys.executable, "-m", *command], cwd=project, env=where, check=False).returncode
+            )
             locks.append((project / "dvc.lock").read_bytes())
             assert list(load_yaml(str(project / "dvc.lock"))["stages"]) == ["first", "second"]
+        in_place = (project / "dvc.lock").samefile(project / "old.lock")
+        assert in_place is (command[0] == "dvc")
     assert locks[:2] == locks[2:]
+    assert codes[:2] == codes[2:]
+    assert 0 not in codes
     assert locks[0] != locks[1]

@@ -1,5 +1,6 @@
 """Runs reach the store once: at once, later, or from several processes; a stage never fails for the store's sake."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -255,6 +256,23 @@ def test_a_courier_ends_when_there_is_nothing_to_do(root: Path, monkeypatch: pyt
     monkeypatch.setattr(courier, "IDLE", 0.3)
     courier.main(box, "key")
     assert not list(box.iterdir())
+
+
+def test_a_courier_steps_back_and_nobody_with_it(root: Path) -> None:
+    """Processes and, on Linux, sessions are weighed; those of the stage that calls the courier stay as they are."""
+    session = Path("/proc/self/autogroup")
+
+    def weights() -> str:
+        return f"{os.nice(0)} {session.read_text().split()[-1] if session.exists() else 10}"
+
+    before = weights()
+    code = "import os, runpy, sys; sys.argv[1:] = ['box', 'key']; runpy.run_module('dae.courier', run_name='__main__');"
+    code += f"print(os.nice(0), open('{session}').read().split()[-1] if os.path.exists('{session}') else 10)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, start_new_session=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(min(19, os.nice(0) + 10)), "10"]
+    assert weights() == before
 
 
 def test_home_is_the_checkout_that_made_a_temporary_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -347,7 +347,6 @@ def main(box: Path, key: str) -> None:
     lock = FileLock(box / f"{key}.lock", timeout=0)
     try:
         with lock:
-            step_back()
             serve(box, key)
             log = box / f"{key}.log"
             if log.exists() and not log.stat().st_size:
@@ -358,4 +357,5 @@ def main(box: Path, key: str) -> None:
 
 
 if __name__ == "__main__":
+    step_back()
     main(Path(sys.argv[1]), sys.argv[2])

@@ -68,12 +68,12 @@ def mended(project: Path) -> bool:
 
 
 def repro(project: Path, kills: int, rng: random.Random) -> list[str]:
-    """`dvc repro`, killed at random moments and run again until it ends by itself; what was hit, `kills` at most."""
+    """`dvc repro` or `stages.repro`, killed at random moments until it ends; what was hit, `kills` at most."""
     hits: list[str] = []
     log = project.with_suffix(".log")
     while True:
         with log.open("wb") as file:
-            command = [sys.executable, "-m", "dvc", "repro"]
+            command = [sys.executable, "-m", *rng.choice((["dvc", "repro"], ["stages.repro"]))]
             process = subprocess.Popen(
                 command, cwd=project, env=environment(), stdout=file, stderr=file, start_new_session=True
             )
