@@ -57,7 +57,8 @@ def main(
         )
         metrics["parameters"] = models.parameter_count(model)
         metrics |= gains(values["psnr"], np.arange(len(x)), filters, filtered, settings=settings, seed=root)
-        metrics |= other_scales(model, x, params["corruption"], settings=settings, seed=root, device=device)
+        others = sorted({*(params.get("factors") or ())} - {params["corruption"].get("factor")})
+        metrics |= other_scales(model, x, others, settings=settings, seed=root, device=device)
         if settings.require_gain and not _meant_to_fail(params):
             require_gain(metrics)
         write_json(folder / "metrics.json", metrics)

@@ -69,10 +69,17 @@ def main(name: str, patches: Path, output: Path) -> None:
         np.save(folder / "weights.npy", weights)
         write_csv(folder / "history.csv", result.history)
         write_json(folder / "metrics.json", metrics)
-        save(filter_grid(weights), folder / "filters.png")
+        save(filter_grid(weights, _title(name, entry)), folder / "filters.png")
         record.metrics(metrics)
         record.artifact(folder / "history.csv")
         record.artifact(folder / "filters.png", "figures")
+
+
+def _title(name: str, entry: Filters) -> str:
+    noise = ", ".join(
+        [entry.corruption.kind, *(f"{key} {value:g}" for key, value in entry.corruption.arguments.items())]
+    )
+    return f"{name}: filters of {entry.hidden} units; {noise}; weight decay {entry.weight_decay:g}"
 
 
 if __name__ == "__main__":

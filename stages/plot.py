@@ -49,8 +49,9 @@ def _figures(results: Path, rows: list[Row], params: Params) -> dict[str, Any]:
     by_name = {f"{row['section']}.{row['name']}": row for row in rows}
     figures: dict[str, Any] = {}
     for group, members in params.comparisons.items():
-        chosen = {name: by_name[name] for name in members}
-        figures[f"{group}_digits"] = image_grid(_digits(results, chosen), group.replace("_", " "))
+        chosen = _labelled({name: by_name[name] for name in members})
+        title = f"{group.replace('_', ' ')}: digits of the test set, PSNR over all of its images"
+        figures[f"{group}_digits"] = image_grid(_digits(results, chosen), title)
         figures[f"{group}_measures"] = measures(*_measured(chosen), confidence)
         histories = {name: _history(results, row) for name, row in chosen.items()}
         if curves := {name: rows for name, rows in histories.items() if len(rows) > 1}:
@@ -62,6 +63,12 @@ def _figures(results: Path, rows: list[Row], params: Params) -> dict[str, Any]:
     for name in [name for name, row in restoring.items() if row["section"] in ("clean", "noise2noise")][:1]:
         figures["snapshots"] = _snapshots(results / Path(*name.split(".")), name)
     return figures | _stacked(results, [row for row in rows if row["section"] in ("stacked", "svm")])
+
+
+def _labelled(rows: dict[str, Row]) -> dict[str, Row]:
+    """The rows of a comparison under what its figures call them: section.name, and the loss where losses differ."""
+    differ = len({row["loss"] for row in rows.values()}) > 1
+    return {f"{name}, {row['loss']}" if differ else name: row for name, row in rows.items()}
 
 
 def _history(results: Path, row: Row) -> list[Row]:
@@ -84,11 +91,19 @@ def _digits(results: Path, rows: dict[str, Row]) -> Images:
 
 
 def _measured(rows: dict[str, Row]) -> tuple[dict[str, dict[str, Interval]], dict[str, dict[str, float]]]:
-    shown = {"PSNR, dB": "psnr", "SSIM": "ssim", "sharpness": "sharpness", "read by M": "accuracy_restored"}
+    read = "read by the judge M, %"
+    shown = {
+        "PSNR, dB": ("psnr", 1),
+        "SSIM": ("ssim", 1),
+        "sharpness, 1: the original's": ("sharpness", 1),
+        read: ("accuracy_restored", 100),
+    }
     rows = {_label(name, row): row for name, row in rows.items()}
-    values = {name: {label: _interval(row, key) for label, key in shown.items()} for name, row in rows.items()}
+    values = {
+        name: {label: _interval(row, key, scale) for label, (key, scale) in shown.items()} for name, row in rows.items()
+    }
     inputs = {
-        name: {"PSNR, dB": row["psnr_input"], "read by M": row["accuracy_corrupted"]} for name, row in rows.items()
+        name: {"PSNR, dB": row["psnr_input"], read: 100 * row["accuracy_corrupted"]} for name, row in rows.items()
     }
     return values, inputs
 
@@ -118,8 +133,8 @@ def _scores(rows: dict[str, Row], filtered: int) -> dict[str, dict[str, Interval
     }
 
 
-def _interval(row: Row, name: str) -> Interval:
-    return row[name], row[f"{name}_low"], row[f"{name}_high"]
+def _interval(row: Row, name: str, scale: float = 1.0) -> Interval:
+    return scale * row[name], scale * row[f"{name}_low"], scale * row[f"{name}_high"]
 
 
 def _point(value: float) -> Interval:
@@ -141,15 +156,17 @@ def _stacked(results: Path, rows: list[Row]) -> dict[str, Any]:
     figures = {}
     if trained:
         figures["pretraining"] = comparison(
-            {name: history(results, "finetune", name) for name in trained},
+            {f"stacked.{name}": history(results, "finetune", name) for name in trained},
             "validation_error",
             "validation error, %",
-            {row["name"]: _interval(row, "test_error") for row in rows},
+            {f"{row['section']}.{row['name']}": _interval(row, "test_error") for row in rows},
             "test error, %",
         )
     for name in trained:
         stack, _ = models.load(results / "pretrain" / name / "model")
-        figures[f"filters_{name}"] = filter_grid(models.first_layer(stack))
+        weights = models.first_layer(stack)
+        title = f"stacked.{name}: pretrained filters of the first {len(weights)} units of the first layer"
+        figures[f"filters_{name}"] = filter_grid(weights, title)
     return figures
 
 

@@ -22,6 +22,7 @@ ENTRIES = {f"{section}.{name}" for section, name, _ in check(ROOT / "params.yaml
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: f"{system.entry}-{system.what.strip()}")
 def test_every_system_is_an_entry(system: System) -> None:
     assert system.entry in ENTRIES
+    assert system.measures
 
 
 def test_every_lecture_is_there() -> None:
@@ -72,12 +73,20 @@ def test_a_table_takes_the_place_of_the_one_before() -> None:
 def test_rows_of_entries_alone_and_numbers_from_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "evaluate" / "clean" / "gaussian_conv"
     folder.mkdir(parents=True)
-    figures = {"psnr": 20.456, "psnr_low": 20.4, "psnr_high": 20.5, "accuracy_restored": 0.97, "sharpness": None}
+    figures = {
+        "mse": 0.0125,
+        "psnr": 20.456,
+        "psnr_low": 20.4,
+        "psnr_high": 20.5,
+        "accuracy_restored": 0.97,
+        "sharpness": None,
+    }
     (folder / "metrics.json").write_text(json.dumps(figures))
     lines = markdown(tmp_path, {"clean.gaussian_conv"}, 0.9).splitlines()
     assert "[90 % interval]" in lines[0]
     assert len(lines) == 2 + sum(system.entry == "clean.gaussian_conv" for system in SYSTEMS)
-    assert all("PSNR, dB 20.46 [20.40, 20.50]; read by M, % 97.00" in line for line in lines[2:])
+    assert "squared error 0.0125" in lines[3]
+    assert all("PSNR, dB 20.46 [20.40, 20.50]; read by M, % 97.00" in line for line in [lines[2], *lines[4:]])
 
 
 def test_an_interval_in_brackets() -> None:

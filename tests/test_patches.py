@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dae.data.patches import BORDER, VARIANCE, Picture, draw_patches, patch_sets, photographs, regions, whiten
-from dae.data.seeding import stream
+from dae.data.seeding import stream, torch_stream
 from dae.models.patches import PatchAutoencoder, orientation_selectivity
 from tests.conftest import TOLERANCES
 
@@ -147,6 +147,29 @@ def test_tied_weights_by_the_formula() -> None:
     h = 1 / (1 + np.exp(-(x.numpy() @ weight.T + b)))
     np.testing.assert_allclose(model(x).detach().numpy(), h @ weight + c, rtol=0, atol=TOLERANCES["network"])
     assert sum(p.numel() for p in model.parameters()) == 20 * 9 + 20 + 9
+
+
+def test_the_gradient_of_the_tied_weights_is_that_of_both_layers() -> None:
+    """L = sum |W^T h + c - x|^2, h = s(W x + b): dL/dW = h r^T + d x^T with r = 2 (x_hat - x), d = h (1 - h) W r."""
+    with torch_stream(0, "weights"):
+        model = PatchAutoencoder(9, 4).double()
+    x = torch.from_numpy(stream(0).normal(size=(5, 9)))
+    (model(x) - x).square().sum().backward()
+    with torch.no_grad():
+        h, r = (x @ model.weight.T).sigmoid(), 2 * (model(x) - x)
+        d = h * (1 - h) * (r @ model.weight.T)
+        expected = {"weight": h.T @ r + d.T @ x, "hidden_bias": d.sum(0), "visible_bias": r.sum(0)}
+    for name, weights in model.named_parameters():
+        assert torch.allclose(weights.grad, expected[name], atol=TOLERANCES["float64"]), name  # type: ignore[arg-type]
+
+
+def test_the_same_seed_makes_the_same_filters() -> None:
+    weights = []
+    for seed in (0, 0, 1):
+        with torch_stream(seed, "weights", "filters"):
+            weights.append(PatchAutoencoder(9, 4).weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 def waves(row: float, column: float, phase: float = 0.3) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from dae import models
-from dae.data.corruptions import as_float
+from dae.data.corruptions import as_float, downsample
 from dae.data.datasets import load_draws, load_images, subset
 from dae.data.files import load_table, read_csv
 from dae.data.seeding import stream
@@ -134,6 +134,17 @@ def test_gains_are_over_what_filters_made_of_the_same_images(project: Path) -> N
     assert sampled["reference"]["psnr"] == pytest.approx(ours[chosen].mean(), abs=1e-3)  # the same network
 
 
+def test_an_upscaler_of_several_factors_is_measured_at_each(project: Path) -> None:
+    found = json.loads((project / "results/evaluate/upscaler/mdsr/metrics.json").read_text())
+    assert [key for key in found if key.startswith("factor_")] == ["factor_4"]  # 2 is that of its corruption
+    small = found["factor_4"]
+    x = as_float(load_images(project / "data/prepared/mnist", "test"))
+    model, _ = models.load(project / "results/upscaler/mdsr/model")
+    ours = psnr(clipped(apply(model, downsample(x, factor=4), torch.device("cpu"))), x)
+    assert small["psnr"] == pytest.approx(ours.mean(), abs=1e-3)
+    assert small["gain_over_bicubic"] == pytest.approx(small["psnr"] - small["psnr_bicubic"], abs=1e-9)
+
+
 def test_all_grids_show_the_same_digits(project: Path) -> None:
     samples = [load_table(path) for path in sorted((project / "results/evaluate").rglob("samples.npz"))]
     assert len(samples) >= len(RESTORING)
@@ -170,7 +181,7 @@ def test_summary_has_a_row_for_each_trained_item(project: Path) -> None:
         ("perceptual", "lambda_1"),
         ("noise2noise", "gaussian_conv"),
         ("noise2noise", "correlated_unet"),
-        ("upscaler", "double"),
+        ("upscaler", "mdsr"),
         ("stochastic", "heavy_flow"),
         ("stacked", "sdae_3"),
         ("svm", "rbf"),

@@ -49,7 +49,7 @@ def stacks(count: int) -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "image_grid": lambda: image_grid({"original": IMAGES, "noisy": IMAGES[:3, 0]}, "title"),
-    "filter_grid": lambda: filter_grid(stream(0).normal(size=(30, 784))),
+    "filter_grid": lambda: filter_grid(stream(0).normal(size=(30, 784)), "filters"),
     "loss_curves": lambda: loss_curves({name: history() for name in "abcd"}),
     "intervals": lambda: intervals({"s": {"a": (1, 0.5, 2), "b": (3, 2, 4)}, "t": {"b": (2, 2, 2)}}, "dB", "title"),
     "comparison": lambda: stacks(2),
@@ -128,7 +128,7 @@ def test_a_legend_is_not_cut_off() -> None:
 @pytest.mark.parametrize("units", [1, 19, 20, 21])
 def test_filter_grid_shows_every_unit_at_its_place(units: int) -> None:
     weights = stream(0).normal(size=(units, 16)) * np.logspace(-3, 3, units)[:, None]
-    (axes,) = filter_grid(weights, columns=5).axes
+    (axes,) = filter_grid(weights, "filters", columns=5).axes
     sheet = np.asarray(axes.images[0].get_array())
     for unit, row in enumerate(weights):
         top, left = 5 * (unit // 5), 5 * (unit % 5)
@@ -137,7 +137,7 @@ def test_filter_grid_shows_every_unit_at_its_place(units: int) -> None:
 
 
 def test_a_dead_filter_is_grey() -> None:
-    (axes,) = filter_grid(np.zeros((1, 16)), columns=1).axes
+    (axes,) = filter_grid(np.zeros((1, 16)), "filters", columns=1).axes
     assert (np.asarray(axes.images[0].get_array())[:4, :4] == 0).all()
 
 

@@ -78,7 +78,7 @@ MISTAKES = [
     (set_("clean.gaussian_conv.epochs", 1.5), ["clean.gaussian_conv.epochs", "integer", "1.5"]),
     (set_("clean.gaussian_conv.corruption", "gausian"), ["clean.gaussian_conv.corruption", "gaussian", "'gausian'"]),
     (set_("noise2noise.gaussian_conv.noise", "fresh"), ["noise2noise.gaussian_conv.noise", "frozen", "'fresh'"]),
-    (set_("upscaler.double.model.kind", "conv"), ["upscaler.double.model", "upscaler", "'conv'"]),
+    (set_("upscaler.mdsr.model.kind", "conv"), ["upscaler.mdsr.model", "upscaler", "'conv'"]),
     (set_("perceptual.lambda_1.loss.kind", "mse"), ["perceptual.lambda_1.loss", "general", "'mse'"]),
     (set_("perceptual.lambda_1.features", "mnist_2"), ["perceptual.lambda_1.features", "features", "'mnist_2'"]),
     (set_("stochastic.heavy_flow.samples", 1), ["stochastic.heavy_flow.samples", "2", "1"]),

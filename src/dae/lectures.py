@@ -37,7 +37,8 @@ class System:
 
 PSNR = Measure("PSNR, dB", "psnr")
 READ = Measure("read by M, %", "accuracy_restored", scale=100)
-SHARP = Measure("sharpness", "sharpness")
+SHARP = Measure("sharpness", "sharpness", 3)
+MSE = Measure("squared error", "mse", 4)
 ERROR = Measure("test error, %", "test_error")
 BIAS = Measure("bias", "bias", 3)
 GAIN = Measure("gain over bicubic, dB", "gain_over_bicubic")
@@ -45,24 +46,39 @@ KEPT = (Measure("noise kept", "kept_noise", 3), Measure("predicted", "predicted_
 SHIFT = (Measure("bias", "bias", 3), Measure("predicted", "predicted_bias", 3))
 CODES = (Measure("SVM on noisy codes, %", "svm_accuracy", scale=100),)
 NATS = (
-    Measure("log p(x given z), nats", "log_likelihood_clean_code", 0),
+    Measure("log p(x given z), nats per image", "log_likelihood_clean_code", 0),
     Measure("z of the noisy image", "log_likelihood_noisy_code", 0),
+)
+POSTERIOR = (
+    Measure("mean squared error between its mean and the denoiser", "mean_to_denoiser", 4),
+    Measure("and a draw", "draw_to_mean", 4),
+    Measure("draws of several digits, % of images", "several_labels", 0, 100),
 )
 TOY = (
     Measure("squared distance to the exact mean", "denoiser_to_mean", 5),
     Measure("of the input", "input_to_mean", 5),
 )
+MIDWAY = (
+    Measure("distance to the nearest point, in sigma: of the mean of pairs", "midway.mean_of_pairs.sigmas_to_data"),
+    Measure("of the denoiser", "midway.denoiser.sigmas_to_data"),
+)
+SPREAD = (
+    Measure("variance", "variance", 4),
+    Measure("squared error of least squares on these images", "mse_of_reference", 4),
+)
 SAMPLED = (
-    Measure("PSNR of their mean, dB", "mean_of_samples.psnr"),
+    Measure("PSNR of the mean, dB", "mean_of_samples.psnr"),
     Measure("of least squares on these images, dB", "reference.psnr"),
     Measure("which M reads, %", "reference.accuracy_restored", scale=100),
 )
+SMALLER = (Measure("PSNR, dB", "factor_4.psnr"), Measure("gain over bicubic, dB", "factor_4.gain_over_bicubic"))
 ORIENTED = (Measure("orientation selectivity", "selectivity"),)
 
 SYSTEMS = (
     System(
         "000", "convolutional denoiser, clean targets", "clean.gaussian_conv", "figures/snapshots.png", (PSNR, READ)
     ),
+    System("000", "  its loss over the epochs", "clean.gaussian_conv", "figures/losses_loss.png", (MSE,)),
     System("000", "noise with a covariance", "clean.correlated_conv", "figures/noises_digits.png", (PSNR, READ)),
     System("000", "two latent units", "latent.gaussian_mlp_2d", "latent/gaussian_mlp_2d/figures/decoded.png", CODES),
     System("000, 001", "Noise2Noise", "noise2noise.gaussian_conv", "figures/noise2noise_digits.png", (PSNR, READ)),
@@ -73,13 +89,14 @@ SYSTEMS = (
     System("000, 001", "  correlated draws", "ablations.correlated_unet", "ablations/correlated_unet/grid.png", KEPT),
     System("000, 001", "  noise with a mean", "ablations.biased_unet", "ablations/biased_unet/grid.png", SHIFT),
     System("001, 004", "points in the plane: spiral", "toy.spiral", "toy/spiral/field.png", TOY),
-    System("001", "points in the plane: open circle", "toy.open_circle", "toy/open_circle/mean.png", TOY),
+    System("001", "points in the plane: open circle", "toy.open_circle", "toy/open_circle/field.png", TOY),
+    System("001, 004", "  a mean where no points are", "toy.open_circle", "toy/open_circle/mean.png", MIDWAY),
     System(
         "001, 004",
         "posterior of a digit with a 16 x 16 hole",
         "posterior.block_large",
         "posterior/block_large/posterior.png",
-        (),
+        POSTERIOR,
     ),
     *(
         System("001", what, f"clean.{name}_deep_conv", f"evaluate/clean/{name}_deep_conv/grid.png", (PSNR, READ))
@@ -102,24 +119,26 @@ SYSTEMS = (
         "  sampled restorations",
         "stochastic.heavy_flow",
         "evaluate/stochastic/heavy_flow/grid.png",
-        (PSNR, SHARP, READ, *SAMPLED),
+        (PSNR, SHARP, READ),
     ),
+    System("001, 004", "  their spread", "stochastic.heavy_flow", "evaluate/stochastic/heavy_flow/grid.png", SPREAD),
+    System("001, 004", "  their mean", "stochastic.heavy_flow", "evaluate/stochastic/heavy_flow/mean.png", SAMPLED),
     System(
         "001",
         "Noise2Noise with L1 (median)",
         "noise2noise.salt_pepper_l1",
         "figures/median_and_mode_digits.png",
-        (PSNR, BIAS),
+        (PSNR, BIAS, READ),
     ),
-    System("001", "  L2 there", "noise2noise.salt_pepper_l2", "figures/median_and_mode_digits.png", (PSNR, BIAS)),
+    System("001", "  L2 there", "noise2noise.salt_pepper_l2", "figures/median_and_mode_digits.png", (PSNR, BIAS, READ)),
     System(
         "001",
         "Noise2Noise with L0 (mode)",
         "noise2noise.impulse_l0",
         "figures/median_and_mode_digits.png",
-        (PSNR, BIAS),
+        (PSNR, BIAS, READ),
     ),
-    System("001", "  L2 there", "noise2noise.impulse_l2", "figures/median_and_mode_digits.png", (PSNR, BIAS)),
+    System("001", "  L2 there", "noise2noise.impulse_l2", "figures/median_and_mode_measures.png", (PSNR, BIAS, READ)),
     System("001", "U-Net, clean targets", "clean.gaussian_unet", "figures/networks_digits.png", (PSNR, READ)),
     System("001", "U-Net, Noise2Noise", "noise2noise.gaussian_unet", "figures/noise2noise_digits.png", (PSNR, READ)),
     System(
@@ -129,6 +148,7 @@ SYSTEMS = (
         "figures/photons_digits.png",
         (PSNR, READ),
     ),
+    System("001", "  L2 there", "noise2noise.poisson_mse", "figures/photons_digits.png", (PSNR, READ)),
     System(
         "001", "Fourier sampling (MRI), Noise2Noise", "noise2noise.fourier_unet", "figures/mri_digits.png", (PSNR, READ)
     ),
@@ -136,6 +156,7 @@ SYSTEMS = (
     System("001", "upscaler", "upscaler.double", "figures/upscaling_digits.png", (PSNR, GAIN)),
     System("001", "EDSR", "upscaler.edsr", "figures/upscaling_digits.png", (PSNR, GAIN)),
     System("001", "MDSR", "upscaler.mdsr", "figures/upscaling_digits.png", (PSNR, GAIN)),
+    System("001", "  from a quarter of the side", "upscaler.mdsr", "evaluate/upscaler/mdsr/grid.png", SMALLER),
     System(
         "001",
         "information kept by an autoencoder",
@@ -171,7 +192,7 @@ SYSTEMS = (
             "figures/perceptual_measures.png",
             (PSNR, SHARP, READ),
         )
-        for name, weight in {"lambda_0": "0", "lambda_01": "0.1", "lambda_1": "1"}.items()
+        for name, weight in {"lambda_0": "0 (squared error alone)", "lambda_01": "0.1", "lambda_1": "1"}.items()
     ),
     System(
         "003", "batch-normalised network, 128 codes", "clean.gaussian_bn_conv", "figures/networks_digits.png", (PSNR,)
@@ -180,7 +201,7 @@ SYSTEMS = (
         "003",
         "  M on its restorations",
         "clean.gaussian_bn_conv",
-        "evaluate/clean/gaussian_bn_conv/grid.png",
+        "evaluate/clean/gaussian_bn_conv/classification.csv",
         (READ,),
         "94.34",
     ),

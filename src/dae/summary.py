@@ -100,9 +100,11 @@ def markdown(rows: Sequence[Row]) -> str:
             if row["psnr_input"] > INTACT
             else f"{interval(row, 'gain', 2)} ({row['best_filter'].replace('_', ' ')})",
             interval(row, "ssim", 3),
-            f"{row['sharpness']:.2f}",
+            f"{row['sharpness']:.3f}",
             f"{100 * row['accuracy_corrupted']:.2f}",
-            f"{100 * row['accuracy_restored']:.2f}",
+            interval(
+                {key: 100 * row[key] for key in row if key.startswith("accuracy_restored")}, "accuracy_restored", 2
+            ),
         ]
         for row in rows
         if "psnr" in row

@@ -76,8 +76,9 @@ def masks(
 def nearest(x_tilde: Images, mask: Images, x: Images, *, kept: int) -> Indices:
     """Which of the examples `x` (N, C, H, W) are nearest to each x_tilde (M, C, H, W) behind its mask: (M, kept).
 
-    The mask is independent of X, so pairs are drawn given that theirs is the one of x_tilde; others could not come
-    near. Of those, X_tilde = mask * X, the `kept` nearest in Euclidean distance, the nearest first.
+    Of pairs whose mask is the one of x_tilde, X_tilde = mask * X, the `kept` nearest in Euclidean distance, the nearest
+    first. It is the posterior given x_tilde and its mask, which the network has to guess: a hole in a black background
+    leaves the same image as another one.
     """
     distances = squared_distances(_flat(x_tilde), _flat(x), _flat(mask))
     best = np.argpartition(distances, kept - 1, axis=1)[:, :kept]

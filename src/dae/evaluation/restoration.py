@@ -1,6 +1,6 @@
 """What is measured on the test set: image quality, what the judge M still reads, test errors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,16 +96,16 @@ def gains(
 def other_scales(
     model: nn.Module,
     x: NDArray[np.uint8],
-    corruption: Mapping[str, Any],
+    factors: Iterable[int],
     *,
     settings: Evaluation,
     seed: int,
     device: torch.device,
 ) -> Metrics:
-    """Figures of a multi-scale upscaler at its other factors, with the gain over bicubic interpolation (dB)."""
+    """Figures of an upscaler of several `factors` at each of these, with the gain over bicubic interpolation (dB)."""
     figures: Metrics = {}
     clean = as_float(x)
-    for factor in set(getattr(model, "factors", ())) - {corruption.get("factor")}:
+    for factor in factors:
         small = downsample(clean, factor=factor)
         each = {
             "psnr": psnr(clipped(apply(model, small, device)), clean),

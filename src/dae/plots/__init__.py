@@ -80,8 +80,8 @@ def _step(width: int) -> int:
     return width + max(1, round(width / 14))
 
 
-def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:
-    """First-layer filters (units, side * side), one image a unit; grey is 0, each scaled to its largest weight."""
+def filter_grid(weights: NDArray[Any], title: str, columns: int = 20) -> Figure:
+    """Filters (units, side * side), one image a unit; grey is 0, each scaled to its largest weight."""
     side = int(np.sqrt(weights.shape[1]))
     scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-12)
     rows = -(-len(scaled) // columns)
@@ -93,12 +93,15 @@ def filter_grid(weights: NDArray[Any], columns: int = 20) -> Figure:
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(f"first-layer filters, {len(weights)} hidden units", fontsize=10)
+    axes.set_title(title, fontsize=10)
     return figure
 
 
 def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
-    """Training and validation loss of each item over epochs, one panel an item: losses differ in scale."""
+    """Training and validation loss of each item over epochs, one panel an item: losses differ in scale.
+
+    What an adversary or a prior adds to the loss is in training's alone.
+    """
     columns = min(columns, len(histories))
     lines = -(-len(histories) // columns)
     figure = _figure(3.2 * columns, 2.4 * lines)
@@ -108,7 +111,8 @@ def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
     for panel, (name, rows) in zip(panels, histories.items(), strict=False):
         epochs = [row["epoch"] for row in rows]
         panel.plot(epochs, [row["train_loss"] for row in rows], color=BLUE, marker=".", label="training")
-        panel.plot(epochs, [row["validation_loss"] for row in rows], color=ORANGE, marker=".", label="validation")
+        validated = [row["validation_loss"] for row in rows]
+        panel.plot(epochs, validated, color=ORANGE, marker=".", label="validation, reconstruction alone")
         panel.set_title(name, fontsize=9)
         panel.set_xlabel("epoch")
         panel.set_ylabel("loss")
@@ -128,8 +132,13 @@ def measures(
 ) -> Figure:
     """One panel a measure, one line an item: {item: {measure: interval}}; `inputs`: the same of the input, as a dot."""
     names = list(next(iter(rows.values())))
-    figure = _figure(3.1 * len(names) + 1.2, 0.34 * len(rows) + 1.1)
-    for panel, measure in zip(figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, strict=True):
+    columns = min(2, len(names))  # a figure as wide as a page
+    lines = -(-len(names) // columns)
+    figure = _figure(3.1 * columns + 0.075 * max(map(len, rows)), lines * (0.3 * len(rows) + 0.6) + 0.4)
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    for panel, measure in zip(panels, names, strict=False):
         for place, (item, values) in enumerate(rows.items()):
             middle, low, high = values[measure]
             panel.errorbar([middle], [place], xerr=[[middle - low], [high - middle]], fmt="o", color=BLUE, capsize=3)
@@ -138,7 +147,7 @@ def measures(
         panel.set_xlabel(measure)
         panel.set_yticks(range(len(rows)), list(rows), fontsize=9)
         panel.set_ylim(len(rows) - 0.5, -0.5)
-        panel.locator_params(axis="x", nbins=5)  # four panels in a row have room for few numbers
+        panel.locator_params(axis="x", nbins=5)  # there is room for few numbers
         _tidy(panel)
     handles = [
         Line2D([], [], color=BLUE, marker="o", label=f"restored, {interval_label(confidence)}"),
