@@ -12,8 +12,10 @@ from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import typer
+from filelock import FileLock, Timeout
 
 from dae.data.files import replacing_file
 from dae.params import Compute, Seed, read
@@ -46,7 +48,8 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
     @wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
-            if "DVC_STAGE" in os.environ:
+            if stage := os.environ.get("DVC_STAGE"):
+                lock = alone(stage)  # noqa: F841 (held until the process ends)
                 keep_lock()
             command(*arguments, **options)
         except KeyboardInterrupt:
@@ -69,11 +72,34 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
         unnamed = isinstance(error, OSError) and error.errno is None  # as NumPy has it for half-written arrays
         print(f"error: {' '.join(str(error).split())}{' (is the disk full?)' if unnamed else ''}", file=sys.stderr)
         return 1
+    except (LookupError, RuntimeError) as error:  # of data that are whole but not of a kind with the others
+        if os.environ.get("DAE_TRACEBACK"):
+            raise
+        text = " ".join(str(error).split())
+        print(f"error: {type(error).__name__}: {text}; DAE_TRACEBACK=1 shows where", file=sys.stderr)
+        return 1
     return 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def alone(stage: str) -> FileLock:
+    """A lock that no other process at work on this stage holds. Raises ValueError if one does.
+
+    DVC's own lock ends with DVC, and the stage of a DVC that was killed may still be at work.
+    """
+    lock = FileLock(Path(".dvc/tmp/stages") / f"{quote(stage, safe='@')}.lock", timeout=0)
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{stage}: another process is at work on it, perhaps that of a DVC that was killed; "
+            "wait until it has ended, or end it"
+        ) from None
+    return lock
 
 
 def keep_lock() -> None:

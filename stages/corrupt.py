@@ -37,7 +37,7 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
             record.input(clean / f"{split}.npy", split)
             shape = corrupted_shape(kind, arguments, x.shape[1:])
             dtype = storage_dtype(kind, arguments)
-            out = np.lib.format.open_memmap(folder / f"{split}.npy", "w+", dtype, (settings.draws, len(x), *shape))
+            out = np.empty((settings.draws, len(x), *shape), dtype)
             for draw in range(settings.draws):
                 corrupt_blocks(
                     x,
@@ -47,7 +47,7 @@ def main(name: str, clean: Path, output: Path, baselines: Path) -> None:
                     rng_of_block=lambda block: stream(root, "corrupt", name, split, draw, block),  # noqa: B023
                     threads=os.cpu_count() or 1,  # the bytes do not depend on it
                 )
-            out.flush()
+            np.save(folder / f"{split}.npy", out)  # not through a memory map: a full disk would kill the process
         examples = as_float(load_draws(folder, "validation")[0])
         record.metrics({"mean": examples.mean(), "std": examples.std()})
         record.images({"original": as_float(load_images(clean, "validation")[:10]), name: examples[:10]}, "examples")

@@ -7,12 +7,16 @@ file is read by libyaml, only what has changed is put into YAML again, and the n
 
 import gc
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import psutil
 from dvc import dvcfile
 from dvc.cli import main
 from dvc.utils.serialize import dumps_yaml, load_yaml
@@ -56,7 +60,18 @@ def replacing_lock(modify: Modify) -> Modify:
     return modify_yaml
 
 
+def _end_stage(number: int, frame: FrameType | None) -> None:
+    """SIGTERM is for the stage that runs: it ends in good order, and DVC with it. A courier has its own session."""
+    stages = [child for child in psutil.Process().children(recursive=True) if os.getsid(child.pid) == os.getsid(0)]
+    if not stages:
+        sys.exit(128 + number)
+    for child in stages:
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+
+
 if __name__ == "__main__":
     gc.enable()  # `stages` switched it off
     dvcfile.modify_yaml = replacing_lock(dvcfile.modify_yaml)
-    sys.exit(main(["repro", *sys.argv[1:]]))
+    signal.signal(signal.SIGTERM, _end_stage)
+    sys.exit(main(["--wait-for-lock", "repro", *sys.argv[1:]]))  # a `dvc status` meanwhile is no reason to stop

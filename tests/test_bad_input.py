@@ -221,7 +221,7 @@ def test_a_damaged_file(
         line = fails(capsys, module, *arguments)
         assert Path(file).name in line or str(Path(file).parent) in line
         assert results_of(project) == before
-    assert not list(project.glob("**/*.tmp"))
+    assert not [path for folder in ("data", "results") for path in (project / folder).rglob("*.tmp")]
     assert not (project / "unpickled").exists()
 
 
@@ -250,7 +250,7 @@ def test_a_disk_that_is_full(project: Path, capsys: pytest.CaptureFixture[str], 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "too large" in line or "full" in line or "cannot be written" in line
     assert results_of(project) == before
-    assert not list(project.glob("**/*.tmp"))
+    assert not [path for folder in ("data", "results") for path in (project / folder).rglob("*.tmp")]
 
 
 def test_a_measurement_that_fails_leaves_the_data_too(

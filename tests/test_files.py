@@ -86,6 +86,17 @@ def test_replacing_after_a_run_that_was_killed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+def test_replacing_after_a_kill_between_its_two_renames(tmp_path: Path) -> None:
+    """What was there is there again, also if the next run fails."""
+    target = tmp_path / "target"
+    (tmp_path / ".target.old.tmp").mkdir()
+    (tmp_path / ".target.old.tmp" / "earlier").write_text("1")
+    with pytest.raises(ValueError, match="stop"), replacing(target):
+        raise ValueError("stop")
+    assert content(target) == {"earlier": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_replacing_refuses_a_file_in_the_way(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")

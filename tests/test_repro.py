@@ -3,13 +3,18 @@
 import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dvc import dvcfile
+from dvc.repo import Repo
 from dvc.utils.serialize import dump_yaml, load_yaml
 
 from stages.quick import ROOT
@@ -100,6 +105,49 @@ def test_comments_of_other_files_stay(tmp_path: Path) -> None:
     with replacing_lock(dvcfile.modify_yaml)(str(tmp_path / "dvc.yaml")) as content:
         content["vars"] = []
     assert (tmp_path / "dvc.yaml").read_text() == "# why\nstages: {}\nvars: []\n"
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Path:
+    """A project whose only stage says who it is and works for a minute."""
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    code = "import os, time; open('began', 'x').write(str(os.getpid())); time.sleep(60)"
+    (tmp_path / "work.py").write_text(code)
+    (tmp_path / "dvc.yaml").write_text(f"stages:\n  work: {{cmd: {sys.executable} work.py, outs: [made]}}\n")
+    return tmp_path
+
+
+def start(project: Path) -> subprocess.Popen[bytes]:
+    where = {**environment(), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", "stages.repro"], cwd=project, env=where)
+
+
+def eventually(happened: Callable[[], bool], seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_sigterm_ends_the_stage_too(waiting: Path) -> None:
+    process = start(waiting)
+    began = waiting / "began"
+    eventually(lambda: began.exists() and began.read_text() != "")
+    stage = psutil.Process(int(began.read_text()))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) != 0
+    eventually(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, 5)
+
+
+def test_another_dvc_at_work_is_waited_for(waiting: Path) -> None:
+    with Repo(str(waiting)) as repo, repo.lock:
+        process = start(waiting)
+        time.sleep(4)
+        assert process.poll() is None
+        assert not (waiting / "began").exists()
+    eventually((waiting / "began").exists)
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
 
 
 def test_a_pipeline_runs_to_the_same_lock(tmp_path: Path) -> None:

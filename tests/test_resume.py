@@ -1,5 +1,6 @@
 """A training that was stopped goes on, and ends with the same bits as one that was not."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from dae.models.compute import to_float
 from dae.training.batches import Batch, frozen
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from dae.training.losses import build
+from stages import checkpoints
+from stages.checkpoints import fingerprint
 from tests.conftest import blobs
 from tests.fitting import NOISY, PAIRS, STREAM, N, StopError, bits, dropping, network, run, stop_after
 
@@ -150,12 +153,28 @@ def spoiled(content: bytes, how: str) -> bytes:
         "half": content[:middle],
         "nearly whole": content[:-5],
         "zeros in the middle": content[:middle] + bytes(2000) + content[middle + 2000 :],
+        "zeros in a weight": zeros_in_a_weight(content),
         "other pickle": b"\x80\x02cos\nsystem\n.",
+        "a pickle of nothing": b"\x80\x02e.",
+        "a cut pickle": b"\x80\x02M\x01",
     }[how]
 
 
+def zeros_in_a_weight(content: bytes) -> bytes:
+    """The archive is whole, and PyTorch reads it without a word."""
+    weight = torch.load(io.BytesIO(content), weights_only=True)["model"]["0.weight"].numpy().tobytes()
+    spoiled = content.replace(weight, bytes(len(weight)))
+    assert spoiled != content
+    assert not torch.load(io.BytesIO(spoiled), weights_only=True)["model"]["0.weight"].any()
+    return spoiled
+
+
 @pytest.mark.parametrize(
-    "how", ["empty", "text", "first bytes", "half", "nearly whole", "zeros in the middle", "other pickle"]
+    "how",
+    [
+        *("empty", "text", "first bytes", "half", "nearly whole", "zeros in the middle", "zeros in a weight"),
+        *("other pickle", "a pickle of nothing", "a cut pickle"),
+    ],
 )
 def test_a_damaged_checkpoint_is_reported_and_skipped(
     tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
@@ -181,6 +200,42 @@ def test_a_checkpoint_of_another_form_is_skipped(tmp_path: Path, content: Any) -
     model, expected = network(), network()
     assert run(model, checkpoint=checkpoint).history == run(expected).history
     assert bits(model) == bits(expected)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up half-way through the second."""
+    checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with pytest.raises(StopError):
+        run(network(), checkpoint=checkpoint, on_epoch=stop_after(1))
+    before, save = checkpoint.path.read_bytes(), torch.save
+
+    def half(content: Any, path: Path) -> None:
+        save(content, path)
+        path.write_bytes(path.read_bytes()[:1000])
+        raise RuntimeError("[enforce fail] unexpected pos 960 vs 856")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match=r"state\.pt: cannot be written"):
+        run(network(), checkpoint=checkpoint)
+    assert checkpoint.path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_what_a_checkpoint_must_have_been_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = fingerprint({"a": {"b": 1}}, ["0" * 32])
+    assert one == fingerprint({"a": {"b": 1}}, ["0" * 32])
+    assert one != fingerprint({"a": {"b": 2}}, ["0" * 32])
+    assert one != fingerprint({"a": {"b": 1}}, ["1" * 32])
+    code = tmp_path / "stages" / "checkpoints.py"
+    code.parent.mkdir()
+    monkeypatch.setattr(checkpoints, "__file__", str(code))
+    made = []
+    for text in ("x = 1", "x = 2"):
+        code.write_text(text)
+        made.append(fingerprint({}, []))
+    assert made[0] != made[1]
 
 
 def test_checkpoints_leave_no_other_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from stages import ui
 from stages.audit import findings
-from stages.quick import ROOT
+from stages.quick import ROOT, copy_project
+from tests.pipeline import environment
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")])
 
@@ -66,10 +68,31 @@ def test_what_would_be_found(tmp_path: Path, code: str) -> None:
 
 
 def test_pickles_are_read_in_one_place() -> None:
-    """The restricted unpickler, and the checkpoints that PyTorch reads as weights only."""
+    """The restricted unpickler; PyTorch reads checkpoints as weights only."""
     users = {path.name for path in SOURCES if re.search(r"^import pickle|^from pickle", path.read_text(), re.MULTILINE)}
-    assert users == {"sources.py", "loop.py"}
+    assert users == {"sources.py"}
     assert not [name for name, _ in calls(ROOT / "src/dae/training/loop.py") if name.startswith("pickle.")]
+
+
+def test_a_shell_sees_nothing_of_params_but_in_quotes() -> None:
+    commands = re.findall(r"^      cmd: (.+(?:\n        .+)*)", (ROOT / "dvc.yaml").read_text(), re.MULTILINE)
+    assert sum("${" in command for command in commands) >= 20
+    assert not [command for command in commands if "${" in re.sub("'[^']*'", "", command)]
+
+
+def test_a_name_in_params_is_no_command(tmp_path: Path) -> None:
+    name = "x; touch OWNED #"
+
+    def edit(params: Any) -> None:
+        params["toy"][name] = {**params["toy"]["spiral"], "epochs": 1, "repeats": 1}
+
+    copy_project(tmp_path / "project", edit)
+    command = [sys.executable, "-m", "dvc", "repro", f"toy@{name}"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "project", env=environment(), capture_output=True, text=True, check=False
+    )
+    assert f"python -m stages.toy '{name}'" in done.stdout
+    assert not (tmp_path / "project" / "OWNED").exists()
 
 
 def test_the_pages_are_served_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

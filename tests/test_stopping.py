@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dae.data.files import read_csv
+from stages.common import alone
 from tests.pipeline import environment, finished_project
 
 EPOCHS = 40
@@ -61,3 +62,14 @@ def test_a_stopped_training_goes_on(project: Path, number: signal.Signals) -> No
     rows = read_csv(project / "results/clean/gaussian_conv/history.csv")
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
     assert not (project / ".checkpoints/train_clean/gaussian_conv").exists()
+
+
+def test_a_stage_at_work_is_not_begun_a_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `dvc repro` would after DVC alone was killed."""
+    monkeypatch.chdir(tmp_path)
+    first = alone("train_clean@conv")
+    with pytest.raises(ValueError, match=r"^train_clean@conv: another process is at work on it"):
+        alone("train_clean@conv")
+    alone("train_clean@unet").release()
+    first.release()
+    alone("train_clean@conv").release()

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from dae.data.seeding import torch_stream
 from dae.models import build
 from dae.models.compute import error_rate, evaluating, mean_loss, to_float
+from dae.params import CorruptionChoice
 from dae.training.batches import Batch, in_order, supervised
+from dae.training.denoising import fit_denoiser
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from dae.training.losses import cross_entropy, mse, sse_half
-from tests.conftest import TOLERANCES, blobs
+from tests.conftest import TOLERANCES, blobs, training
 from tests.fitting import CLEAN, NOISY, PAIRS, STREAM, N, bits, dropping, network, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -273,3 +275,21 @@ def test_no_epochs_change_nothing() -> None:
 
 def test_pairs_are_as_many_as_counted() -> None:
     assert sum(len(x) for x, _ in PAIRS(0)) == N
+
+
+def test_a_dead_network_of_fresh_noise_is_caught() -> None:
+    x = to_float(CLEAN).flatten(1)
+    dead = nn.Sequential(nn.Linear(x.shape[1], 4), nn.ReLU(), nn.Linear(4, x.shape[1]))
+    nn.init.constant_(dead[0].bias, -1000.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^toy a: the network's output is the same"):
+        fit_denoiser(
+            dead,
+            mse,
+            x,
+            x,
+            corruption=CorruptionChoice.model_validate({"kind": "gaussian", "sigma": 0.1}),
+            stream_of=STREAM,
+            settings=training(),
+            name="toy a",
+            seed=0,
+        )

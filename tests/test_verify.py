@@ -75,6 +75,14 @@ def lock(project: Path, hashes: dict[str, str]) -> None:
     YAML().dump({"schema": "2.0", "stages": stages}, project / "dvc.lock")
 
 
+def test_damaged_weights_are_said_to_be_so(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
+    save_file({"a": np.zeros(3)}, ours)
+    theirs.write_bytes(ours.read_bytes()[:-5])
+    (line,) = differences(ours, theirs)
+    assert "header" in line.lower()
+
+
 def test_outputs_are_compared_by_hash_and_what_differs_is_measured(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     lock(ours, {"same.npy": "1", "other.npy": "2", "gone.npy": "3"})

@@ -8,6 +8,7 @@ What was sent is remembered beside the journal, so nothing is sent twice.
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -98,7 +99,7 @@ def _take(folder: Path, store: str, known: _Known) -> bool:
 def _try(folder: Path, store: str, known: _Known) -> str:
     """Send what is new of a journal; why the store did not take it, if so. Raises Timeout, FileNotFoundError."""
     try:
-        deliver(folder, store)
+        deliver(folder, store, known.opened)
     except Timeout:
         raise
     except Exception as error:
@@ -107,7 +108,6 @@ def _try(folder: Path, store: str, known: _Known) -> str:
         reason = _one_line(error)
         known.down[store] = (time.monotonic(), reason)
         return reason
-    known.opened[store] = _inode(store)
     return ""
 
 
@@ -133,14 +133,17 @@ def deliver_all() -> tuple[int, int]:
     return sent, failed
 
 
-def deliver(folder: Path, store: str) -> None:
+def deliver(folder: Path, store: str, opened: dict[str, int | None] | None = None) -> None:
     """Send the events of a journal that were not sent yet; after its end, the artifacts, and drop the journal.
 
-    Raises Timeout if another process is sending it.
+    `opened` is told which file the store is, before the stage may go on. Raises Timeout if another process is sending
+    it.
     """
     with _held(folder / "events.jsonl"):
         events = _events(folder)
         client, experiment = _client(store, events[0]["experiment"])
+        if opened is not None:
+            opened[store] = _inode(store)
         state = read_json(folder / "sent.json") if (folder / "sent.json").exists() else {}
         if state.get("store") != store:
             state = {}
@@ -231,7 +234,8 @@ def _inode(store: str) -> int | None:
 
 
 def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"//[^/@\s]+@", "//***@", text)[:200]  # an address may have a password in it
 
 
 def _client(uri: str, name: str) -> tuple[Any, str]:
@@ -334,14 +338,6 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def step_back() -> None:
-    """Leave the processor to whoever else wants it: a training should not wait for what is told of it."""
-    with suppress(AttributeError, OSError):
-        os.nice(10)
-    with suppress(OSError):  # Linux may weigh sessions, of which this is one, before it weighs processes
-        Path("/proc/self/autogroup").write_text("10", encoding="utf-8")
-
-
 def main(box: Path, key: str) -> None:
     """Serve, unless another courier does. Its lock and its log go with it; a log with something in it stays."""
     lock = FileLock(box / f"{key}.lock", timeout=0)
@@ -357,5 +353,4 @@ def main(box: Path, key: str) -> None:
 
 
 if __name__ == "__main__":
-    step_back()
     main(Path(sys.argv[1]), sys.argv[2])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dae.data.files import flat, load_table, read_csv, read_json
@@ -25,7 +26,7 @@ def _of_files(ours: Path, theirs: Path) -> list[str]:
         return []
     try:
         a, b = _content(ours), _content(theirs)
-    except ValueError as error:
+    except (ValueError, SafetensorError) as error:
         return [str(error)]
     if set(a) != set(b):
         return [f"{', '.join(sorted(set(a) ^ set(b)))} in one of them alone"]

@@ -48,8 +48,10 @@ def outbox() -> Path:
 
 
 def store_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file at the repository root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, or the SQLite file at the repository root, which relative files start from too."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme, _, file = uri.partition(":///")
+    return f"{scheme}:///{root / file}" if scheme == "sqlite" and file else uri
 
 
 def without_password(uri: str) -> str:

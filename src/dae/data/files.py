@@ -24,6 +24,8 @@ def replacing(folder: Path) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: a folder is to be written here, found a file")
     fresh, old = folder.with_name(f".{folder.name}.new.tmp"), folder.with_name(f".{folder.name}.old.tmp")
+    if old.exists() and not folder.exists():  # killed between the two renames below
+        old.rename(folder)
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dae.models.compute import Loss, mean_loss
+from dae.models.compute import Loss, mean_loss, require_alive
 from dae.params import Choice, Training
 from dae.training.batches import StreamOf, corrupted, fresh, in_order
 from dae.training.loop import Fit, fit
@@ -19,17 +19,24 @@ def fit_denoiser(
     corruption: Choice,
     stream_of: StreamOf,
     settings: Training,
+    name: str,
     **options: Any,
 ) -> Fit:
     """`dae.training.loop.fit` to restore `x` (N, ...) from its corruption; validated on one draw that stays."""
     noise = corruption.kind, corruption.arguments
     noisy = corrupted(x_validation, *noise, stream_of("validation"))
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        require_alive(net, noisy[:100], name)
+        return {"validation_loss": mean_loss(net, loss, in_order(noisy, x_validation))}
+
     return fit(
         model,
         loss,
         fresh(x, *noise, size=settings.batch_size, stream_of=stream_of),
-        lambda net: {"validation_loss": mean_loss(net, loss, in_order(noisy, x_validation))},
+        validate,
         count=len(x),
         settings=settings,
+        name=name,
         **options,
     )
