@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import resource
+import shlex
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -189,7 +190,7 @@ CASES: list[tuple[str, str, Damage]] = [
 def command_of(project: Path, stage: str) -> list[str]:
     """Module and arguments of a stage, as dvc.lock has them."""
     lock = YAML(typ="safe").load(project / "dvc.lock")
-    name, *arguments = str(lock["stages"][stage]["cmd"]).removeprefix("python -m stages.").split()
+    name, *arguments = shlex.split(str(lock["stages"][stage]["cmd"]).removeprefix("python -m stages."))
     return [name, *arguments]
 
 
