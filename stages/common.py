@@ -66,19 +66,21 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
         app()
     except SystemExit as end:
         return int(end.code or 0)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, LookupError, RuntimeError) as error:
         if os.environ.get("DAE_TRACEBACK"):
             raise
-        unnamed = isinstance(error, OSError) and error.errno is None  # as NumPy has it for half-written arrays
-        print(f"error: {' '.join(str(error).split())}{' (is the disk full?)' if unnamed else ''}", file=sys.stderr)
-        return 1
-    except (LookupError, RuntimeError) as error:  # of data that are whole but not of a kind with the others
-        if os.environ.get("DAE_TRACEBACK"):
-            raise
-        text = " ".join(str(error).split())
-        print(f"error: {type(error).__name__}: {text}; DAE_TRACEBACK=1 shows where", file=sys.stderr)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return text if error.errno is not None else f"{text} (is the disk full?)"  # NumPy's, of half-written arrays
+    if isinstance(error, ValueError):
+        return text
+    return f"{type(error).__name__}: {text}; DAE_TRACEBACK=1 shows where"  # whole data, not of a kind with the others
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

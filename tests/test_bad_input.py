@@ -187,6 +187,10 @@ CASES: list[tuple[str, str, Damage]] = [
 ]
 
 
+def half_written(project: Path) -> list[Path]:
+    return [path for folder in ("data", "results") for path in (project / folder).rglob("*.tmp")]
+
+
 def command_of(project: Path, stage: str) -> list[str]:
     """Module and arguments of a stage, as dvc.lock has them."""
     lock = YAML(typ="safe").load(project / "dvc.lock")
@@ -222,7 +226,7 @@ def test_a_damaged_file(
         line = fails(capsys, module, *arguments)
         assert Path(file).name in line or str(Path(file).parent) in line
         assert results_of(project) == before
-    assert not [path for folder in ("data", "results") for path in (project / folder).rglob("*.tmp")]
+    assert not half_written(project)
     assert not (project / "unpickled").exists()
 
 
@@ -251,7 +255,7 @@ def test_a_disk_that_is_full(project: Path, capsys: pytest.CaptureFixture[str], 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "too large" in line or "full" in line or "cannot be written" in line
     assert results_of(project) == before
-    assert not [path for folder in ("data", "results") for path in (project / folder).rglob("*.tmp")]
+    assert not half_written(project)
 
 
 def test_a_measurement_that_fails_leaves_the_data_too(

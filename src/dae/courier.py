@@ -8,7 +8,6 @@ What was sent is remembered beside the journal, so nothing is sent twice.
 import json
 import logging
 import os
-import re
 import shutil
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout, lock_descriptor
 
 from dae.data.files import read_json, replacing_file, write_json
-from dae.tracking import append, home, outbox, store_uri
+from dae.tracking import append, home, outbox, store_uri, without_password
 
 BATCH = 100  # params a request; MLflow's limit
 IDLE = 60.0  # seconds without a journal after which a courier ends
@@ -235,7 +234,7 @@ def _inode(store: str) -> int | None:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"//[^/@\s]+@", "//***@", text)[:200]  # an address may have a password in it
+    return without_password(text)[:200]
 
 
 def _client(uri: str, name: str) -> tuple[Any, str]:

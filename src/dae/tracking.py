@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from contextlib import contextmanager, suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -54,10 +54,9 @@ def store_uri(root: Path) -> str:
     return f"{scheme}:///{root / file}" if scheme == "sqlite" and file else uri
 
 
-def without_password(uri: str) -> str:
-    """A store's address as it may be shown."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+def without_password(text: str) -> str:
+    """A store's address, or a text with one in it, as it may be shown."""
+    return re.sub(r"(//(?:[^/@\s:]*:)?)[^/\s]+@", r"\1***@", text)
 
 
 class Run:
