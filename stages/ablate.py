@@ -1,53 +1,45 @@
-"""Compare Noise2Noise without what its proof needs with what the proof then predicts."""
+"""Compare Noise2Noise networks, trained where its proof does not hold, with what the proof then predicts."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from dae import models
-from dae.data.corruptions import as_float
-from dae.data.datasets import load_draws, load_images
-from dae.data.files import read_json, replacing, write_json
-from dae.data.seeding import stream
+from dae.core import models
+from dae.core.files import read_json
+from dae.core.images import as_float, image_file, load_draws, load_images
+from dae.core.streams import stream
 from dae.evaluation.ablation import comparison, predicted
-from dae.evaluation.filters import clipped
 from dae.evaluation.metrics import with_intervals
+from dae.evaluation.pictures import clipped
 from dae.evaluation.restoration import apply
-from dae.models.compute import configure
-from dae.params import Evaluation, read
-from dae.plots import image_grid, save
-from dae.tracking import run as track
-from stages.common import PARAMS, compute, run, seed
+from dae.plots import image_grid
+from stages.common import run
+from stages.context import Clean, Model, Noisy, Out, Reference, device, evaluation, stage
 
 
-def main(name: str, trained: Path, reference: Path, clean: Path, corrupted: Path, output: Path) -> None:
-    """Compare the entry NAME of `noise2noise` in TRAINED with the prediction from REFERENCE, on the test images."""
-    settings = read(PARAMS, "evaluation", Evaluation)
-    root, device = seed(), configure(compute())
-    (model, _), (independent, _) = models.load(trained), models.load(reference)
+def main(name: str, *, model: Model, reference: Reference, clean: Clean, noisy: Noisy, out: Out) -> None:
+    """Compare MODEL (entry NAME of `noise2noise`) with the prediction from REFERENCE on the test images."""
+    made, settings = read_json(model / "params.json"), evaluation()
+    machine = device(made)
+    (ablated, _), (independent, _) = models.load(model), models.load(reference)
     params = {
-        **read_json(trained / "params.json"),
+        **made,
         "reference_params": read_json(reference / "params.json"),
         "evaluation": settings.model_dump(),
     }
     theory = {"shared": params["shared"], "mean": params["corruption"]["mean"]}
-    x, y = as_float(load_images(clean, "test")), as_float(load_draws(corrupted, "test")[0])
+    x, y = as_float(load_images(clean, "test")), as_float(load_draws(noisy, "test")[0])
 
-    with track("ablate", name, params) as record, replacing(output) as folder:
-        for path in (clean / "test.npy", corrupted / "test.npy"):
-            record.input(path, "test")
-        unbiased = apply(independent, y - np.float32(theory["mean"]), device)
-        learned = apply(model, y, device)
+    with stage("ablate", name, out, params, [image_file(clean, "test"), image_file(noisy, "test")]) as at:
+        unbiased = apply(independent, y - np.float32(theory["mean"]), machine)
+        learned = apply(ablated, y, machine)
         values = comparison(learned, y, unbiased, x, **theory)
-        metrics = with_intervals(values, settings=settings, rng=stream(root, "bootstrap", "ablation"))
-        write_json(folder / "metrics.json", metrics)
+        metrics = with_intervals(values, settings=settings, rng=stream(made["seed"], "bootstrap", "ablation"))
+        at.metrics(metrics)
         shown = {"original": x, "input": y, "learned": learned, "predicted": predicted(y, unbiased, **theory)}
         pictures = {label: clipped(images[:10]) for label, images in {**shown, "independent draws": unbiased}.items()}
-        save(image_grid(pictures, f"noise2noise: {name}"), folder / "grid.png")
+        at.figure("grid", image_grid(pictures, f"noise2noise: {name}"))
         print(_describe(name, metrics), file=sys.stderr)
-        record.metrics(metrics)
-        record.artifact(folder / "grid.png", "figures")
 
 
 def _describe(name: str, figures: dict[str, float]) -> str:

@@ -1,13 +1,10 @@
-"""What all stages share: the command line, and errors as one line."""
+"""The command line of stages and tools: errors in one line, an orderly end, and no stage twice at the same time."""
 
 import gc
 import os
-import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -17,19 +14,16 @@ from urllib.parse import quote
 import typer
 from filelock import FileLock, Timeout
 
-from dae.data.files import replacing_file
-from dae.params import Compute, Seed, read
+from dae.core.files import MissingFileError
 
-PARAMS = Path("params.yaml")
-LOCK, KEPT_LOCK = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock")
-GOES_ON = "`dvc repro` goes on, a training from its last finished epoch"
+GOES_ON = "`make run` goes on from here, and a training goes on after its last finished epoch"
 
 
 def run(command: Callable[..., None], after_interrupt: str = GOES_ON) -> NoReturn:
-    """Run a command and end the process; `after_interrupt` says how to go on.
+    """Run a command and end the process; `after_interrupt` says how to go on after Ctrl-C.
 
-    Without ceremony, unless a profiler or debugger looks on: Python would take PyTorch apart piece by piece, half a
-    second of every stage.
+    The process ends at once, unless a profiler or a debugger is watching. Otherwise Python would spend half a second of
+    every stage on taking PyTorch apart.
     """
     code = call(command, after_interrupt)
     if sys.getprofile() or sys.gettrace():
@@ -40,9 +34,10 @@ def run(command: Callable[..., None], after_interrupt: str = GOES_ON) -> NoRetur
 
 
 def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
-    """Run a command; its exit code. A user's mistake is one line and 1; DAE_TRACEBACK=1 shows where it came up.
+    """Run a command and return its exit code.
 
-    Ctrl-C and SIGTERM end it in good order: one line, exit code 130, and what is finished stays.
+    A user's mistake gives one line and the exit code 1; DAE_TRACEBACK=1 shows where it came up. Ctrl-C and SIGTERM end
+    the command in good order: they give one line and the exit code 130, and what is finished stays.
     """
 
     @wraps(command)
@@ -50,13 +45,12 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
         try:
             if stage := os.environ.get("DVC_STAGE"):
                 lock = alone(stage)  # noqa: F841 (held until the process ends)
-                keep_lock()
             command(*arguments, **options)
         except KeyboardInterrupt:
             print(f"interrupted; {after_interrupt}", file=sys.stderr)
             raise SystemExit(130) from None
 
-    if not gc.isenabled():  # `stages` switched it off while modules were loaded, and these stay
+    if not gc.isenabled():  # `stages` switched it off while the modules were loaded; these stay in memory
         gc.freeze()
         gc.enable()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -76,11 +70,13 @@ def call(command: Callable[..., None], after_interrupt: str = GOES_ON) -> int:
 
 def _in_words(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, OSError):
-        return text if error.errno is not None else f"{text} (is the disk full?)"  # NumPy's, of half-written arrays
+    if isinstance(error, OSError):  # NumPy's error has no number if an array is half-written
+        return text if error.errno is not None else f"{text} (is the disk full?)"
+    if isinstance(error, MissingFileError):
+        return f"{text}; `make run` makes it"
     if isinstance(error, ValueError):
         return text
-    return f"{type(error).__name__}: {text}; DAE_TRACEBACK=1 shows where"  # whole data, not of a kind with the others
+    return f"{type(error).__name__}: {text}; DAE_TRACEBACK=1 shows where"  # a KeyError says nothing but the key
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -88,7 +84,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def alone(stage: str) -> FileLock:
-    """A lock that no other process at work on this stage holds. Raises ValueError if one does.
+    """Lock a stage. Raises ValueError if another process at work on it holds the lock.
 
     DVC's own lock ends with DVC, and the stage of a DVC that was killed may still be at work.
     """
@@ -102,28 +98,3 @@ def alone(stage: str) -> FileLock:
             "wait until it has ended, or end it"
         ) from None
     return lock
-
-
-def keep_lock() -> None:
-    """Copy dvc.lock, which `dvc repro` writes in place: `stages.mend` puts it back if DVC is killed meanwhile.
-
-    Raises ValueError if that has happened: DVC may read the rest of a lock as a whole one, and begin anew.
-    """
-    ends = time.monotonic() + 5
-    while LOCK.exists() and not LOCK.read_bytes().endswith(b"\n"):
-        if time.monotonic() > ends:  # no other DVC is writing it
-            raise ValueError(f"{LOCK} is half-written, as a DVC that was killed leaves it; `make run` puts it back")
-        time.sleep(0.1)
-    with suppress(OSError), replacing_file(KEPT_LOCK) as fresh:  # a full disk is the stage's to report
-        if LOCK.exists():
-            shutil.copyfile(LOCK, fresh)
-        else:
-            fresh.write_text("schema: '2.0'\n")  # a pipeline that has finished nothing
-
-
-def seed() -> int:
-    return read(PARAMS, "seed", Seed)
-
-
-def compute() -> Compute:
-    return read(PARAMS, "compute", Compute)

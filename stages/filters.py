@@ -1,85 +1,68 @@
-"""Train an overcomplete one-layer autoencoder of natural patches, and look at its filters."""
+"""Train an overcomplete one-layer autoencoder on patches of natural images, and look at its filters."""
 
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
-from dae.data.datasets import load_patches
-from dae.data.files import read_json, replacing, write_csv, write_json
-from dae.data.seeding import stream, torch_stream
+from dae.core import models
+from dae.core.files import read_json
+from dae.core.images import load_patches
+from dae.core.streams import stream
+from dae.evaluation.filters import orientation_selectivity
 from dae.evaluation.metrics import with_intervals
-from dae.models.compute import configure
-from dae.models.patches import PatchAutoencoder, orientation_selectivity
-from dae.params import Evaluation, Filters, read
-from dae.plots import filter_grid, save
-from dae.tracking import run as track
+from dae.losses.mse import mse
+from dae.networks.patch_autoencoder import PatchAutoencoder
+from dae.params.sections import Filters
 from dae.training.denoising import fit_denoiser
-from dae.training.loop import Checkpoint
-from dae.training.losses import mse
-from stages.checkpoints import checkpoints_of, fingerprint
-from stages.common import PARAMS, compute, run, seed
+from stages.common import run
+from stages.context import Out, computed, device, evaluation, section, seed, stage
 
 ORIENTED = 0.5  # a filter of at least this selectivity counts as oriented
 
 
-def main(name: str, patches: Path, output: Path) -> None:
-    """Train the entry NAME of `filters` on the patches PATCHES; noise is drawn anew for every batch."""
-    entry, settings = read(PARAMS, f"filters.{name}", Filters), read(PARAMS, "evaluation", Evaluation)
-    machine = compute().model_copy(update={"threads": 1})  # so small a network waits for further ones
-    root, device = seed(), configure(machine)
+def main(
+    name: str, *, patches: Annotated[Path, typer.Option(help="the folder of the patches, data/patches")], out: Out
+) -> None:
+    """Train the entry NAME of `filters` on PATCHES; noise is drawn anew for every batch."""
+    entry, settings, machine = section(f"filters.{name}", Filters), evaluation(), device()
     params = {
         **entry.model_dump(),
         **read_json(patches / "params.json"),
-        "seed": root,
-        "compute": machine.model_dump(),
+        **computed(),
         "evaluation": settings.model_dump(),
     }
     paths = [patches / "train.npy", patches / "validation.npy"]
-    x, x_val = (torch.from_numpy(load_patches(path)).to(device) for path in paths)
-    with torch_stream(root, "weights", "filters"):
-        model = PatchAutoencoder(x.shape[1], entry.hidden).to(device)
-    with (
-        checkpoints_of("filters", name) as checkpoints,
-        track("filters", name, params) as record,
-        replacing(output) as folder,
-    ):
-        digests = [record.input(path, path.stem) for path in paths]
+    x, x_val = (torch.from_numpy(load_patches(path)).to(machine) for path in paths)
+    card = "patch_autoencoder", {"inputs": x.shape[1], "hidden": entry.hidden}
+    model = models.build(card, seed=seed(), names=("filters",)).to(machine)
+    assert isinstance(model, PatchAutoencoder)
+    with stage("filters", name, out, params, paths) as at:
         result = fit_denoiser(
             model,
             mse,
             x,
             x_val,
-            corruption=entry.corruption,
-            stream_of=partial(stream, root, "filters"),  # the same for all entries
+            corruption=entry.corruption.card,
+            stream_of=partial(stream, seed(), "filters"),  # the same for all entries
             settings=entry,
-            seed=root,
+            seed=seed(),
             name=f"filters {name}",
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, digests)),
-            on_epoch=record.epoch,
+            checkpoint=at.checkpoint(),
+            on_epoch=at.record.epoch,
         )
         weights = model.weight.detach().cpu().numpy()
         selectivity = orientation_selectivity(weights)
         values = {"selectivity": selectivity, "oriented": selectivity >= ORIENTED}
-        metrics = with_intervals(values, settings=settings, rng=stream(root, "bootstrap", "filters"))
-        metrics["best_validation_loss"] = result.best_value
+        metrics = with_intervals(values, settings=settings, rng=stream(seed(), "bootstrap", "filters"))
+        at.metrics({**metrics, "best_validation_loss": result.best_value})
         print(f"filters {name}  orientation selectivity {metrics['selectivity']:.2f}", file=sys.stderr)
-        np.save(folder / "weights.npy", weights)
-        write_csv(folder / "history.csv", result.history)
-        write_json(folder / "metrics.json", metrics)
-        save(filter_grid(weights, _title(name, entry)), folder / "filters.png")
-        record.metrics(metrics)
-        record.artifact(folder / "history.csv")
-        record.artifact(folder / "filters.png", "figures")
-
-
-def _title(name: str, entry: Filters) -> str:
-    noise = ", ".join(
-        [entry.corruption.kind, *(f"{key} {value:g}" for key, value in entry.corruption.arguments.items())]
-    )
-    return f"{name}: filters of {entry.hidden} units; {noise}; weight decay {entry.weight_decay:g}"
+        at.history(result.history)
+        np.save(at.report / "weights.npy", weights)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,31 @@
-"""Draw patches of natural images."""
+"""Draw patches from natural images."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from dae.data.files import replacing, write_json
-from dae.data.patches import patch_sets, photographs
-from dae.data.seeding import stream
-from dae.params import Patches, read
-from dae.tracking import run as track
-from stages.common import PARAMS, run, seed
+from dae.core.files import write_json
+from dae.core.streams import stream
+from dae.params.sections import Patches
+from dae.photographs import patch_sets, photographs
+from stages.common import run
+from stages.context import Out, section, seed, stage
 
 
-def main(output: Path) -> None:
-    """Write OUTPUT/{train,validation}.npy, whitened patches (N, 1, size, size), float16."""
-    settings = read(PARAMS, "patches", Patches)
-    root = seed()
-    params = {"patches": settings.model_dump(), "seed": root}
-    with track("patches", None, params) as record, replacing(output) as folder:
+def main(*, out: Out) -> None:
+    """Write OUT/{train,validation}.npy, whitened patches (N, 1, size, size), float16."""
+    settings = section("patches", Patches)
+    params = {"patches": settings.model_dump(), "seed": seed()}
+    with stage("patches", None, out, params) as at:
         counts = {"train": settings.train, "validation": settings.validation}
-        drawn = patch_sets(
-            list(photographs().values()), counts, size=settings.size, stream_of=partial(stream, root, "patches")
-        )
+        pictures = list(photographs().values())
+        drawn = patch_sets(pictures, counts, size=settings.size, stream_of=partial(stream, seed(), "patches"))
         for split, patches in drawn.items():
-            np.save(folder / f"{split}.npy", patches)
-            record.metrics({f"{split}_patches": len(patches), f"{split}_std": patches.astype(np.float32).std()})
+            np.save(at.folder / f"{split}.npy", patches)
+            at.record.metrics({f"{split}_patches": len(patches), f"{split}_std": patches.astype(np.float32).std()})
         examples = {f"{row + 1}": drawn["train"][10 * row : 10 * row + 10] / 2 + 0.5 for row in range(4)}
-        record.images(examples, "patches")
-        write_json(folder / "params.json", params)
+        at.record.images(examples, "patches")
+        write_json(at.folder / "params.json", params)
 
 
 if __name__ == "__main__":

@@ -1,73 +1,64 @@
 """Pretrain the layers of a stack, one after the other, without labels: SDAE, SAE or DBN."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from dae import models
-from dae.data.datasets import load_images
-from dae.data.files import read_json, replacing, write_csv, write_json
-from dae.data.seeding import stream
-from dae.models.compute import configure, resident, to_float
-from dae.params import Stacked, read
-from dae.tracking import run as track
-from dae.training.loop import Checkpoint
+from dae.core import models
+from dae.core.compute import resident, to_float
+from dae.core.files import read_json
+from dae.core.images import LEARN, image_file, load_images
+from dae.core.streams import stream
+from dae.networks.stacked import StackedEncoder
+from dae.params.sections import Stacked
+from dae.training.loop import Fit
 from dae.training.pretraining import pretrain
-from stages.checkpoints import checkpoints_of, fingerprint
-from stages.common import PARAMS, compute, run, seed
+from stages.common import run
+from stages.context import Clean, Out, computed, device, section, seed, stage
 
 COLUMNS = ("layer", "epoch", "train_loss", "validation_loss")
 
 
-def main(name: str, clean: Path, output: Path) -> None:
-    """Pretrain the stacked entry NAME on the images CLEAN; with 0 epochs the layers stay as they were drawn."""
-    entry = read(PARAMS, f"stacked.{name}", Stacked)
-    root, device = seed(), configure(machine := compute())
+def main(name: str, *, clean: Clean, out: Out) -> None:
+    """Pretrain the entry NAME of `stacked` on the images of CLEAN; with 0 epochs the weights stay as they are."""
+    entry, machine = section(f"stacked.{name}", Stacked), device()
     params = {
         **entry.model_dump(exclude={"pretraining", "finetuning"}),
         **entry.pretraining.model_dump(),
-        **read_json(clean / "params.json"),
-        "seed": root,
-        "compute": machine.model_dump(),
+        **read_json(clean / LEARN / "params.json"),
+        **computed(),
     }
-    paths = [clean / f"{split}.npy" for split in ("train", "validation")]
-    x, x_val = (to_float(resident(load_images(clean, path.stem), device)) for path in paths)
-    card = "stacked_encoder", {"hidden": entry.hidden, "activation": entry.activation}
-    # The stream has not the entry's name in it: entries of one architecture start from the same weights.
-    stack = models.build(*card, seed=root, names=("stacked",)).to(device)
-    assert isinstance(stack, models.StackedEncoder)
+    x, x_val = (to_float(resident(load_images(clean, split), machine)) for split in ("train", "validation"))
+    card = "stacked", {"hidden": entry.hidden, "activation": entry.activation}
+    # The stream is not named after the entry, so entries of one architecture start from the same weights.
+    stack = models.build(card, seed=seed(), names=("stacked",)).to(machine)
+    assert isinstance(stack, StackedEncoder)
 
-    with checkpoints_of("pretrain", name) as checkpoints, track("pretrain", name, params) as record:
-        made_from = fingerprint(params, [record.input(path, path.stem) for path in paths])
+    inputs = [image_file(clean, split) for split in ("train", "validation")]
+    with stage("pretrain", name, out, params, inputs) as at:
         results = pretrain(
             stack,
             x,
             x_val,
             layers=entry.layers,
-            corruption=entry.corruption,
+            corruption=entry.corruption.card,
             settings=entry.pretraining,
             name=f"pretrain {name}",
-            seed=root,
-            stream_of=partial(stream, root, "pretrain"),
-            checkpoint_of=lambda layer: Checkpoint(checkpoints / f"layer_{layer}.pt", made_from),
-            on_epoch=lambda layer, row, seconds: record.epoch(row, seconds, f"layer_{layer}."),
+            seed=seed(),
+            stream_of=partial(stream, seed(), "pretrain"),
+            checkpoint_of=lambda layer: at.checkpoint(f"layer_{layer}"),
+            on_epoch=lambda layer, row, seconds: at.record.epoch(row, seconds, f"layer_{layer}."),
         )
-        with replacing(output) as folder:
-            models.save(folder / "model", stack, *card)
-            write_json(folder / "model" / "params.json", params)
-            rows = [{"layer": layer, **row} for layer, result in enumerate(results) for row in result.history]
-            write_csv(folder / "history.csv", rows, COLUMNS)
-            metrics = _metrics(results)
-            write_json(folder / "metrics.json", metrics)
-            record.metrics(metrics)
-            record.artifact(folder / "history.csv")
-        record.model(output / "model", x_val[:2].cpu().numpy())
+        at.history([{"layer": k, **row} for k, result in enumerate(results) for row in result.history], COLUMNS)
+        at.metrics(_metrics(results))
+        at.model(stack, card, x_val[:2].cpu().numpy())
 
 
-def _metrics(results: list[Any]) -> dict[str, Any]:
-    trained = {k: result for k, result in enumerate(results) if result.history}
+def _metrics(results: list[Fit]) -> dict[str, Any]:
+    """The best epoch of each layer that was trained."""
     return {
-        f"layer_{k}": {"best_epoch": r.best_epoch, "best_validation_loss": r.best_value} for k, r in trained.items()
+        f"layer_{k}": {"best_epoch": result.best_epoch, "best_validation_loss": result.best_value}
+        for k, result in enumerate(results)
+        if result.history
     }
 
 

@@ -1,4 +1,4 @@
-"""Measure a support vector machine on the pixels, chosen on validation images."""
+"""Choose a support vector machine on validation images, and measure it on the pixels of test images."""
 
 import sys
 from pathlib import Path
@@ -6,46 +6,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dae.data.corruptions import as_float
-from dae.data.datasets import load_images, load_labels
-from dae.data.files import read_json, replacing, write_csv, write_json
-from dae.data.seeding import stream
+from dae.core.files import read_json
+from dae.core.images import LEARN, SPLITS, as_float, image_file, load_images, load_labels
+from dae.core.streams import stream
 from dae.evaluation.metrics import report_rows, with_intervals
 from dae.evaluation.svm import choose_and_classify
-from dae.params import Evaluation, Svm, read
-from dae.tracking import run as track
-from stages.common import PARAMS, run, seed
+from dae.params.sections import Svm
+from stages.common import run
+from stages.context import Clean, Out, evaluation, section, seed, stage
 
 
-def main(name: str, clean: Path, output: Path) -> None:
-    """Fit the entry NAME of `svm` to training images of CLEAN, choose it on validation images, test it once."""
-    settings, entry = read(PARAMS, "evaluation", Evaluation), read(PARAMS, f"svm.{name}", Svm)
-    root = seed()
+def main(name: str, *, clean: Clean, out: Out) -> None:
+    """Fit the machines of the entry NAME of `svm` to training images, choose one on validation images, test it once."""
+    settings, entry = evaluation(), section(f"svm.{name}", Svm)
     params = {
         **entry.model_dump(),
-        **read_json(clean / "params.json"),
-        "seed": root,
+        **read_json(clean / LEARN / "params.json"),
+        "seed": seed(),
         "evaluation": settings.model_dump(),
     }
-    with track("svm", name, params) as record, replacing(output) as folder:
-        for split in ("train", "validation", "test"):
-            record.input(clean / f"{split}.npy", split)
-        train, validation, (x, labels) = (_pixels(clean, split) for split in ("train", "validation", "test"))
-        chosen = choose_and_classify(train, validation, x, settings=entry)
+    with stage("svm", name, out, params, [image_file(clean, split) for split in SPLITS]) as at:
+        train, validation, (x, labels) = (_pixels(clean, split) for split in SPLITS)
+        chosen = choose_and_classify(train, validation, x, **entry.model_dump(exclude={"dataset"}))
         wrong = chosen.predicted != labels
         metrics = {
-            **with_intervals({"test_error": 100.0 * wrong}, settings=settings, rng=stream(root, "bootstrap", "error")),
+            **with_intervals(
+                {"test_error": 100.0 * wrong}, settings=settings, rng=stream(seed(), "bootstrap", "error")
+            ),
             "c": chosen.c,
             "gamma": chosen.gamma,
             "support_vectors": chosen.support_vectors,
             "validation_error": chosen.validation_errors,
         }
         print(f"svm {name}  test error {metrics['test_error']:.2f} %", file=sys.stderr)
-        write_json(folder / "metrics.json", metrics)
-        write_csv(folder / "classification.csv", report_rows("clean", labels, chosen.predicted))
-        np.save(folder / "wrong.npy", wrong)
-        record.metrics(metrics)
-        record.artifact(folder / "classification.csv")
+        at.metrics(metrics)
+        at.table("classification", report_rows("clean", labels, chosen.predicted))
+        np.save(at.report / "wrong.npy", wrong)
 
 
 def _pixels(clean: Path, split: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

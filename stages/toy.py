@@ -1,8 +1,7 @@
-"""Train a denoiser of points in the plane, and hold it against the exact mean of X given x_tilde (lecture 001)."""
+"""Train a denoiser of points in the plane, and compare it with the exact mean of X given x_tilde (lecture 001)."""
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,78 +9,69 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dae import models
-from dae.data.corruptions import gaussian
-from dae.data.files import replacing, write_csv, write_json
-from dae.data.points import MIDWAY, POINT_SETS, Points
-from dae.data.seeding import stream
+from dae import registry
+from dae.core import models
+from dae.core.corrupting import corrupt
+from dae.core.points import Points
+from dae.core.streams import stream
 from dae.evaluation.metrics import with_intervals
 from dae.evaluation.posterior import near_pairs, posterior_mean, squared_distances
 from dae.evaluation.restoration import apply
-from dae.models.compute import configure
-from dae.params import CorruptionChoice, Evaluation, Toy, read
-from dae.plots import save
-from dae.plots.points import arrow_fields, posterior_samples
-from dae.tracking import run as track
+from dae.losses.mse import mse
+from dae.params.sections import Toy
+from dae.settings import Evaluation
 from dae.training.batches import StreamOf
 from dae.training.denoising import fit_denoiser
-from dae.training.loop import Checkpoint, Fit
-from dae.training.losses import mse
-from stages.checkpoints import checkpoints_of, fingerprint
-from stages.common import PARAMS, compute, run, seed
+from dae.training.loop import Fit
+from stages.common import run
+from stages.context import Out, computed, device, evaluation, section, seed, stage
 
 Places = NDArray[np.floating[Any]]  # (N, 2)
 
 DRAWS = 10  # noisy versions of every point to measure on
 PAIRS, RADIUS = 2_000_000, 0.5  # pairs drawn, and kept within this many sigma of the given point
-ARROWS, REACH = 25, 2.5  # arrows a side, shown within this many sigma of the data
+ARROWS, REACH = 25, 2.5  # arrows along a side, shown within this many sigma of the data
 
 
-def main(name: str, output: Path) -> None:
+def main(name: str, *, out: Out) -> None:
     """Train and measure the entry NAME of `toy`."""
-    entry, settings = read(PARAMS, f"toy.{name}", Toy), read(PARAMS, "evaluation", Evaluation)
-    machine = compute().model_copy(update={"threads": 1})  # so small a network waits for further ones
-    root, device = seed(), configure(machine)
-    params = {**entry.model_dump(), "seed": root, "compute": machine.model_dump(), "evaluation": settings.model_dump()}
-    stream_of = partial(stream, root, "toy")
-    x = POINT_SETS[entry.points.kind](entry.count, rng=stream_of("points"), **entry.points.arguments)
-    card = entry.model.kind, entry.model.arguments
-    model = models.build(*card, seed=root, names=("toy",)).to(device)
-    with checkpoints_of("toy", name) as checkpoints, track("toy", name, params) as record, replacing(output) as folder:
+    entry, settings, machine = section(f"toy.{name}", Toy), evaluation(), device()
+    params = {**entry.model_dump(), **computed(), "evaluation": settings.model_dump()}
+    stream_of = partial(stream, seed(), "toy")
+    kind, arguments = entry.points.card
+    x: Points = registry.function("points", kind)(entry.count, rng=stream_of("points"), **arguments)
+    model = models.build(entry.model.card, seed=seed(), names=("toy",)).to(machine)
+    with stage("toy", name, out, params) as at:
         result = _train(
             model,
             x,
             entry,
             stream_of,
             name=f"toy {name}",
-            seed=root,
-            checkpoint=Checkpoint(checkpoints / "state.pt", fingerprint(params, [])),
-            on_epoch=record.epoch,
+            seed=seed(),
+            checkpoint=at.checkpoint(),
+            on_epoch=at.record.epoch,
         )
-        models.save(folder / "model", model, *card)
-        write_json(folder / "model" / "params.json", params)
-        write_csv(folder / "history.csv", result.history)
         metrics: dict[str, Any] = {"parameters": models.parameter_count(model), "best_epoch": result.best_epoch}
         metrics |= _measure(model, x, entry, settings, stream_of)
-        metrics["midway"] = _draw(model, x, entry, folder, name, stream_of)
-        write_json(folder / "metrics.json", metrics)
+        metrics["midway"], shown = _look(model, x, entry, stream_of)
         print(f"toy {name}  {_describe(metrics)}", file=sys.stderr)
-        record.metrics(metrics)
-        record.artifact(folder / "history.csv")
-        for figure in ("field.png", "mean.png"):
-            record.artifact(folder / figure, "figures")
-        record.model(folder / "model", x[:2])
+        at.metrics(metrics)
+        at.history(result.history)
+        for title, places in shown.items():
+            at.arrays(title, **places)
+        at.model(model, entry.model.card, x[:2])
 
 
 def _train(model: nn.Module, x: Points, entry: Toy, stream_of: StreamOf, **options: Any) -> Fit:
-    """An epoch has every point `repeats` times, its noise always new; validation is one other draw of the noise."""
+    """An epoch has every point `repeats` times, each with new noise; validation is on one more draw of the noise."""
     clean = torch.from_numpy(x).to(next(model.parameters()).device)
     return fit_denoiser(
         model,
         mse,
         clean.repeat(entry.repeats, 1),
         clean,
-        corruption=CorruptionChoice.model_validate({"kind": "gaussian", "sigma": entry.sigma}),
+        corruption=_noise(entry),
         stream_of=stream_of,
         settings=entry,
         **options,
@@ -91,30 +81,38 @@ def _train(model: nn.Module, x: Points, entry: Toy, stream_of: StreamOf, **optio
 def _measure(model: nn.Module, x: Points, entry: Toy, settings: Evaluation, stream_of: StreamOf) -> dict[str, Any]:
     """Mean squared distances over noisy versions of every point, with intervals."""
     clean = np.tile(x, (DRAWS, 1))
-    x_tilde = gaussian(clean, rng=stream_of("test"), sigma=entry.sigma)
+    x_tilde = corrupt(clean, *_noise(entry), rng=stream_of("test"))
     mean, phi = posterior_mean(x_tilde, x, sigma=entry.sigma), _apply(model, x_tilde)
     pairs: dict[str, tuple[Places, Places]] = {
         "denoiser_to_mean": (phi, mean),
         "input_to_mean": (x_tilde, mean),
         "denoiser_to_clean": (phi, clean),
-        "mean_to_clean": (mean, clean),  # no denoiser has less
+        "mean_to_clean": (mean, clean),  # no denoiser has a smaller one
         "input_to_clean": (x_tilde, clean),  # 2 sigma^2
     }
     values = {name: np.square(a.astype(np.float64) - b).sum(axis=1) for name, (a, b) in pairs.items()}
     return with_intervals(values, settings=settings, rng=stream_of("bootstrap"))
 
 
-def _draw(model: nn.Module, x: Points, entry: Toy, folder: Path, name: str, stream_of: StreamOf) -> dict[str, Any]:
-    """The figures; and of a point between two parts of the data, where it is put and how far that is from any data."""
+def _noise(entry: Toy) -> tuple[str, dict[str, Any]]:
+    """White Gaussian noise, as kind and arguments of a corruption."""
+    return "gaussian", registry.choose("corruptions", "gaussian", {"sigma": entry.sigma})
+
+
+def _look(
+    model: nn.Module, x: Points, entry: Toy, stream_of: StreamOf
+) -> tuple[dict[str, Any], dict[str, dict[str, Places]]]:
+    """Where a point between two parts of the data is put, how far that is from any data, and what figures show."""
     sigma = entry.sigma
     near = _near(x, REACH * sigma)
-    fields: dict[str, Places] = {
-        "trained denoiser $\\phi(\\tilde{x})$": _apply(model, near),
-        "exact $E[X \\mid \\tilde{x}]$": posterior_mean(near, x, sigma=sigma),
+    field: dict[str, Places] = {
+        "near": near,
+        "denoiser": _apply(model, near),
+        "exact": posterior_mean(near, x, sigma=sigma),
     }
-    save(arrow_fields(x, near, fields, f"{name}: where points in the plane are put"), folder / "field.png")
 
-    x_tilde = np.array([MIDWAY[entry.points.kind](**entry.points.arguments)], np.float32)
+    kind, arguments = entry.points.card
+    x_tilde = np.array([registry.constant("points", kind, "midway")(**arguments)], np.float32)
     kept = near_pairs(x_tilde[0], x, sigma=sigma, pairs=PAIRS, radius=RADIUS * sigma, rng=stream_of("pairs"))
     places: dict[str, Places] = {
         "input": x_tilde[0],
@@ -122,17 +120,11 @@ def _draw(model: nn.Module, x: Points, entry: Toy, folder: Path, name: str, stre
         "mean": posterior_mean(x_tilde, x, sigma=sigma)[0],
         "mean_of_pairs": kept.mean(axis=0, dtype=np.float64),
     }
-    figure = posterior_samples(
-        x,
-        x_tilde[0],
-        kept,
-        places["mean_of_pairs"],
-        places["denoiser"],
-        reach=4 * sigma,
-        title=f"{name}: {len(kept)} of {PAIRS:,} pairs have their $\\tilde{{X}}$ near $\\tilde{{x}}$",
-    )
-    save(figure, folder / "mean.png")
-    return {"kept": len(kept), **{key: _place(place, x, sigma) for key, place in places.items()}}
+    shown: dict[str, dict[str, Places]] = {
+        "field": {"points": x, **field},
+        "mean": {"points": x, "kept": kept, **places},
+    }
+    return {"kept": len(kept), **{key: _place(place, x, sigma) for key, place in places.items()}}, shown
 
 
 def _apply(model: nn.Module, points: Points) -> Points:

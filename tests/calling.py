@@ -1,4 +1,4 @@
-"""Stages called in the process of the tests, as from the command line."""
+"""Stages and tools called in the process of the tests, as from the command line."""
 
 import sys
 from importlib import import_module
@@ -8,20 +8,22 @@ import pytest
 from stages import common
 
 
-def call(stage: str, *arguments: str) -> int:
-    """Run a stage's command in this process; its exit code."""
+def call(command: str, *arguments: str) -> int:
+    """Run a command in this process; its exit code. `command`: the name of a stage, or a module such as tools.prune."""
     before = sys.argv
-    sys.argv = [stage, *arguments]
+    sys.argv = [command, *arguments]
     try:
-        return common.call(import_module(f"stages.{stage}").main)
+        return common.call(import_module(command if "." in command else f"stages.{command}").main)
     finally:
         sys.argv = before
 
 
-def fails(capsys: pytest.CaptureFixture[str], stage: str, *arguments: str) -> str:
-    """The one line that a failing stage prints."""
+def fails(capsys: pytest.CaptureFixture[str], command: str, *arguments: str) -> str:
+    """The one line that a failing command prints."""
     capsys.readouterr()
-    assert call(stage, *arguments) == 1
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert call(command, *arguments) == 1
+    output = capsys.readouterr()
+    errors = [line for line in output.err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
+    assert "Traceback" not in output.out + output.err
     return errors[0]

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from dae.data.seeding import stream, torch_stream
-from dae.models.compute import mean_loss, to_float
+from dae.core.compute import mean_loss, to_float
+from dae.core.streams import stream, torch_stream
+from dae.losses.mse import mse
 from dae.training.batches import frozen, in_order
 from dae.training.loop import Fit, fit
-from dae.training.losses import mse
 from tests.conftest import blobs, training
 
 STREAM = partial(stream, 0, "training")
@@ -30,18 +30,25 @@ def network() -> nn.Module:
         return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
 
 
+def dropping() -> nn.Module:
+    """A network that draws random numbers itself."""
+    return nn.Sequential(nn.Dropout(0.3), network())
+
+
 def validate(model: nn.Module) -> dict[str, float]:
     return {"validation_loss": mean_loss(model, mse, in_order(NOISY[0], CLEAN))}
 
 
 def run(model: nn.Module, **options: Any) -> Fit:
-    """A short training of `model`; options of `fit`, and changes to the settings as `settings`."""
+    """A short training of `model`. The options are those of `fit`; `settings` holds only what is to be changed."""
     changes = options.pop("settings", {})
     given: dict[str, Any] = {"count": N, "settings": training(**changes), "seed": 0, "name": "entry", **options}
     return fit(model, given.pop("loss", mse), given.pop("batches", PAIRS), given.pop("validate", validate), **given)
 
 
 def stop_after(epochs: int) -> Any:
+    """An `on_epoch` that stops the training after that many epochs."""
+
     def on_epoch(row: dict[str, float], seconds: float) -> None:
         if row["epoch"] == epochs:
             raise StopError
@@ -51,8 +58,3 @@ def stop_after(epochs: int) -> Any:
 
 def bits(model: nn.Module) -> dict[str, bytes]:
     return {name: value.detach().contiguous().numpy().tobytes() for name, value in model.state_dict().items()}
-
-
-def dropping() -> nn.Module:
-    """A network that draws random numbers itself."""
-    return nn.Sequential(nn.Dropout(0.3), network())

@@ -1,4 +1,4 @@
-"""Small data sets in IDX files, as the tests of where data come from share them."""
+"""Small data sets in IDX files, which the tests of the sources share."""
 
 import gzip
 import hashlib
@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dae.data.datasets import IDX_FILES, idx_bytes
-
-Files = dict[str, bytes]
+from dae.sources._idx import IDX_FILES, Files, idx_bytes
 
 
 def idx_files(seed: int) -> Files:
-    """A small data set, another one for every seed."""
+    """A small data set of random images; every seed gives another one."""
     rng = np.random.default_rng(seed)
     images, labels = rng.integers(0, 256, (12, 28, 28), dtype=np.uint8), rng.integers(0, 10, 12, dtype=np.uint8)
     return {

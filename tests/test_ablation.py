@@ -1,18 +1,17 @@
-"""Noise2Noise outside its proof: the predictions against least squares on planted Gaussian images, where all is known.
+"""Noise2Noise where its proof does not hold: the predictions against least squares on Gaussian images.
 
 x ~ N(m, tau^2), y = x + mu + eps, y' = x + mu + delta with eps, delta ~ N(0, sigma^2) and the target c y + (1 - c) y'.
 """
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from dae.data.seeding import stream
+from dae.core.images import Images
+from dae.core.streams import stream
 from dae.evaluation.ablation import comparison, predicted
 from dae.evaluation.metrics import Values, mse
 from tests.conftest import TOLERANCES
 
-Images = NDArray[np.float32]
 ERRORS = TOLERANCES["standard_errors"]
 SHAPE = (200, 1, 20, 20)
 M, TAU, SIGMA = 0.4, 0.3, 0.5
@@ -44,7 +43,7 @@ def line(x: Images, y: Images) -> tuple[float, float, float, float]:
 
 @pytest.mark.parametrize(("c", "mu"), CASES)
 def test_the_prediction_is_the_least_squares_optimum(c: float, mu: float) -> None:
-    """For Gaussian images the optimum is a line: the one that is fitted to the targets."""
+    """For Gaussian images the optimum is a line, the one that least squares fits to the targets."""
     y, target, unbiased = world(c, mu)
     expected = predicted(y, unbiased, shared=c, mean=mu)
     assert expected.shape == SHAPE
@@ -86,7 +85,7 @@ def test_a_network_that_learned_the_prediction(c: float, mu: float) -> None:
 
 @pytest.mark.parametrize(("c", "mu"), CASES)
 def test_a_line_fitted_to_the_targets_shows_what_was_planted(c: float, mu: float) -> None:
-    """As a trained network is measured: nothing of the theory goes into what was learned."""
+    """It is measured as a trained network is: no theory goes into what was learned."""
     y, target, unbiased = world(c, mu)
     slope, height, slope_error, height_error = line(y, target)
     learned = (height + slope * (y.astype(np.float64) - y.mean(dtype=np.float64))).astype(np.float32)
@@ -101,7 +100,7 @@ def test_a_line_fitted_to_the_targets_shows_what_was_planted(c: float, mu: float
 @pytest.mark.parametrize("kept", [-0.5, 0.0, 0.4, 1.0])
 @pytest.mark.parametrize("offset", [0.0, 0.25])
 def test_kept_noise_and_bias_of_any_output(kept: float, offset: float) -> None:
-    """Output m + kept (y - m) with m = phi* + mu, and an offset that shows in the bias alone."""
+    """The output is m + kept (y - m), m = phi* + mu, and an offset, which shows in the bias alone."""
     y, _, unbiased = world(0.5, 0.2)
     middle = unbiased + np.float32(0.2)
     noise: Images = y - middle

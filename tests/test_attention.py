@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dae.models.attention import SelfAttention, attention
+from dae.networks.attention import SelfAttention, attention
 from tests.conftest import TOLERANCES
 
 pytestmark = pytest.mark.usefixtures("one_thread")

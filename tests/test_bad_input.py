@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file, save_file
 
+from dae.tracking import outbox
 from tests.calling import call, fails
 from tests.pipeline import finished_project
 
@@ -118,39 +120,45 @@ def promises_terabytes(path: Path) -> None:
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
 
 
-PREPARED, GAUSSIAN = "data/prepared/mnist", "data/corrupted/gaussian"
+LEARN, TEST = "data/prepared/mnist/learn", "data/prepared/mnist/test"
+NOISY, NOISY_TEST = "data/corrupted/gaussian/learn", "data/corrupted/gaussian/test"
+BASELINES = "results/baselines/gaussian/report"
 JUDGE, CONV = "results/classifiers/mnist/model", "results/clean/gaussian_conv/model"
 CASES: list[tuple[str, str, Damage]] = [
-    ("corrupt@gaussian", f"{PREPARED}/train.npy", missing),
-    ("corrupt@gaussian", f"{PREPARED}/train.npy", cut),
-    ("corrupt@gaussian", f"{PREPARED}/test.npy", flat),
-    ("corrupt@gaussian", f"{PREPARED}/test.npy", pickled),
-    ("corrupt@gaussian", f"{PREPARED}/validation.npy", promises_terabytes),
-    ("corrupt@gaussian", f"{PREPARED}/params.json", text),
-    ("corrupt@downsample", f"{PREPARED}/train.npy", doubles),
-    ("train_classifier@mnist", f"{PREPARED}/train.npy", empty),
-    ("train_classifier@mnist", f"{PREPARED}/train_labels.npy", pickled),
-    ("train_classifier@mnist", f"{PREPARED}/validation_labels.npy", missing),
-    ("train_classifier@mnist", f"{PREPARED}/params.json", cut),
-    ("train_clean@gaussian_conv", f"{GAUSSIAN}/train.npy", cut),
-    ("train_clean@gaussian_conv", f"{GAUSSIAN}/validation.npy", pickled),
-    ("train_clean@gaussian_conv", f"{GAUSSIAN}/params.json", missing),
-    ("train_clean@gaussian_conv", f"{PREPARED}/validation.npy", flat),
-    ("train_clean@gaussian_conv", f"{GAUSSIAN}/train.npy", one_image_less),
-    ("train_classifier@mnist", f"{PREPARED}/train_labels.npy", wrong_class),
-    ("evaluate_classifier@mnist", f"{PREPARED}/test_labels.npy", wrong_class),
+    ("corrupt@gaussian", f"{LEARN}/train.npy", missing),
+    ("corrupt@gaussian", f"{LEARN}/train.npy", cut),
+    ("corrupt@gaussian", f"{TEST}/test.npy", flat),
+    ("corrupt@gaussian", f"{TEST}/test.npy", pickled),
+    ("corrupt@gaussian", f"{LEARN}/validation.npy", promises_terabytes),
+    ("corrupt@gaussian", f"{LEARN}/params.json", text),
+    ("corrupt@downsample", f"{LEARN}/train.npy", doubles),
+    ("baselines@gaussian", f"{TEST}/test.npy", cut),
+    ("baselines@gaussian", f"{NOISY_TEST}/test.npy", flat),
+    ("baselines@gaussian", f"{NOISY}/validation.npy", pickled),
+    ("baselines@gaussian", f"{NOISY}/params.json", empty),
+    ("train_classifier@mnist", f"{LEARN}/train.npy", empty),
+    ("train_classifier@mnist", f"{LEARN}/train_labels.npy", pickled),
+    ("train_classifier@mnist", f"{LEARN}/validation_labels.npy", missing),
+    ("train_classifier@mnist", f"{LEARN}/params.json", cut),
+    ("train_clean@gaussian_conv", f"{NOISY}/train.npy", cut),
+    ("train_clean@gaussian_conv", f"{NOISY}/validation.npy", pickled),
+    ("train_clean@gaussian_conv", f"{NOISY}/params.json", missing),
+    ("train_clean@gaussian_conv", f"{LEARN}/validation.npy", flat),
+    ("train_clean@gaussian_conv", f"{NOISY}/train.npy", one_image_less),
+    ("train_classifier@mnist", f"{LEARN}/train_labels.npy", wrong_class),
+    ("evaluate_classifiers@mnist", f"{TEST}/test_labels.npy", wrong_class),
     ("train_perceptual@lambda_1", f"{JUDGE}/weights.safetensors", text),
     ("train_perceptual@lambda_1", f"{JUDGE}/weights.safetensors", not_finite),
-    ("train_noise2noise@gaussian_conv", f"{GAUSSIAN}/train.npy", bare_pickle),
-    ("train_noise2noise@gaussian_conv", f"{GAUSSIAN}/validation.npy", doubles),
-    ("train_upscaler@mdsr", "data/corrupted/downsample/train.npy", flat),
-    ("train_stochastic@heavy_flow", f"{PREPARED}/train.npy", text),
-    ("pretrain@sdae_3", f"{PREPARED}/train.npy", missing),
-    ("pretrain@sdae_3", f"{PREPARED}/params.json", empty),
+    ("train_noise2noise@gaussian_conv", f"{NOISY}/train.npy", bare_pickle),
+    ("train_noise2noise@gaussian_conv", f"{NOISY}/validation.npy", doubles),
+    ("train_clean@downsample_mdsr", "data/corrupted/downsample/learn/train.npy", flat),
+    ("train_stochastic@heavy_flow", f"{LEARN}/train.npy", text),
+    ("pretrain@sdae_3", f"{LEARN}/train.npy", missing),
+    ("pretrain@sdae_3", f"{LEARN}/params.json", empty),
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/weights.safetensors", cut),
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/weights.safetensors", bare_pickle),
     ("finetune@sdae_3", "results/pretrain/sdae_3/model/model.json", unknown_network),
-    ("corrupt@gaussian", f"{PREPARED}/validation.npy", missing),
+    ("corrupt@gaussian", f"{LEARN}/validation.npy", missing),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", one_weight_less),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", not_finite),
     ("evaluate_clean@gaussian_conv", f"{CONV}/weights.safetensors", empty),
@@ -158,21 +166,22 @@ CASES: list[tuple[str, str, Damage]] = [
     ("evaluate_clean@gaussian_conv", f"{CONV}/model.json", cut),
     ("evaluate_clean@gaussian_conv", f"{CONV}/params.json", missing),
     ("evaluate_clean@gaussian_conv", f"{JUDGE}/weights.safetensors", cut),
-    ("evaluate_clean@gaussian_conv", "results/baselines/gaussian/psnr.npz", cut),
-    ("evaluate_clean@gaussian_conv", "results/baselines/gaussian/psnr.npz", bare_pickle),
-    ("evaluate_clean@gaussian_conv", f"{PREPARED}/test_labels.npy", flat),
+    ("evaluate_clean@gaussian_conv", f"{BASELINES}/psnr.npz", cut),
+    ("evaluate_clean@gaussian_conv", f"{BASELINES}/psnr.npz", bare_pickle),
+    ("evaluate_clean@gaussian_conv", f"{BASELINES}/params.json", cut),
+    ("evaluate_clean@gaussian_conv", f"{TEST}/test_labels.npy", flat),
     ("evaluate_perceptual@lambda_1", "results/perceptual/lambda_1/model/model.json", text),
-    ("evaluate_noise2noise@gaussian_conv", f"{GAUSSIAN}/test.npy", doubles),
-    ("evaluate_upscaler@mdsr", "results/upscaler/mdsr/model/weights.safetensors", missing),
+    ("evaluate_noise2noise@gaussian_conv", f"{NOISY_TEST}/test.npy", doubles),
+    ("evaluate_clean@downsample_mdsr", "results/clean/downsample_mdsr/model/weights.safetensors", missing),
     ("evaluate_stochastic@heavy_flow", f"{CONV}/weights.safetensors", not_finite),
     ("evaluate_stochastic@heavy_flow", "results/stochastic/heavy_flow/model/weights.safetensors", cut),
     ("evaluate_stacked@sdae_3", "results/finetune/sdae_3/model/model.json", other_network),
-    ("evaluate_classifier@mnist", f"{JUDGE}/weights.safetensors", missing),
-    ("svm@rbf", f"{PREPARED}/train_labels.npy", cut),
-    ("svm@rbf", f"{PREPARED}/test.npy", pickled),
+    ("evaluate_classifiers@mnist", f"{JUDGE}/weights.safetensors", missing),
+    ("svm@rbf", f"{LEARN}/train_labels.npy", cut),
+    ("svm@rbf", f"{TEST}/test.npy", pickled),
     ("latent@gaussian_conv", f"{CONV}/weights.safetensors", text),
-    ("latent@gaussian_conv", f"{GAUSSIAN}/train.npy", missing),
-    ("posterior@block_large", f"{PREPARED}/train.npy", cut),
+    ("latent@gaussian_conv", f"{NOISY}/train.npy", missing),
+    ("posterior@block_large", f"{LEARN}/train.npy", cut),
     ("posterior@block_large", f"{CONV}/model.json", missing),
     ("ablate@correlated_unet", "results/noise2noise/correlated_unet/model/weights.safetensors", not_finite),
     ("ablate@correlated_unet", "results/noise2noise/gaussian_conv/model/weights.safetensors", missing),
@@ -180,7 +189,7 @@ CASES: list[tuple[str, str, Damage]] = [
     ("filters@gaussian", "data/patches/params.json", text),
     ("plot", "results/evaluate/clean/gaussian_conv/metrics.json", missing),
     ("plot", "results/evaluate/clean/gaussian_conv/metrics.json", cut),
-    ("plot", "results/evaluate/clean/gaussian_conv/samples.npz", bare_pickle),
+    ("plot", "results/evaluate/clean/gaussian_conv/report/samples.npz", bare_pickle),
     ("plot", "results/clean/gaussian_conv/history.csv", empty),
     ("plot", "results/baselines/gaussian/metrics.json", text),
     ("plot", "results/pretrain/sdae_3/model/weights.safetensors", cut),
@@ -200,10 +209,15 @@ def command_of(project: Path, stage: str) -> list[str]:
 
 def results_of(project: Path) -> dict[str, bytes]:
     """What is under data/ and results/, but the raw files."""
-    files = (
-        path for folder in ("data/prepared", "data/corrupted", "results") for path in (project / folder).rglob("*")
-    )
+    folders = ("data/prepared", "data/corrupted", "data/patches", "results")
+    files = (path for folder in folders for path in (project / folder).rglob("*"))
     return {str(path): path.read_bytes() for path in files if path.is_file()}
+
+
+def with_option(arguments: list[str], option: str, value: str) -> list[str]:
+    """The arguments with another value for an option."""
+    where = arguments.index(option)
+    return [*arguments[: where + 1], value, *arguments[where + 2 :]]
 
 
 @contextmanager
@@ -230,17 +244,19 @@ def test_a_damaged_file(
     assert not (project / "unpickled").exists()
 
 
-@pytest.mark.parametrize("stage", ["corrupt@gaussian", "train_clean@gaussian_conv", "toy@spiral", "patches", "plot"])
+@pytest.mark.parametrize(
+    "stage", ["prepare@mnist", "corrupt@gaussian", "train_clean@gaussian_conv", "toy@spiral", "patches", "plot"]
+)
 def test_a_file_where_the_output_folder_should_be(
     project: Path, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
     module, *arguments = command_of(project, stage)
     (project / "taken").touch()
-    where = {"train": 4, "corrupt": 2, "toy": 1, "patches": 0, "plot": 1}[module]
-    arguments[where] = "taken"
     before = results_of(project)
-    assert "taken" in fails(capsys, module, *arguments)
+    line = fails(capsys, module, *with_option(arguments, "--out", "taken"))
+    assert line == "error: taken: expected a folder or nothing, found a file"
     assert results_of(project) == before
+    assert not half_written(project)
 
 
 @pytest.mark.parametrize("stage", ["corrupt@gaussian", "train_clean@gaussian_conv", "patches"])
@@ -258,19 +274,41 @@ def test_a_disk_that_is_full(project: Path, capsys: pytest.CaptureFixture[str], 
     assert not half_written(project)
 
 
-def test_a_measurement_that_fails_leaves_the_data_too(
-    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stage", "function", "calls"),
+    [
+        ("prepare@mnist", "split", 0),
+        ("corrupt@gaussian", "draw_split", 0),
+        ("corrupt@gaussian", "draw_split", 2),
+        ("baselines@gaussian", "restorations", 0),
+        ("baselines@gaussian", "quality", 2),
+    ],
+)
+def test_a_stage_that_fails_midway_leaves_all_of_its_output(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    function: str,
+    calls: int,
 ) -> None:
-    """Both outputs of a corruption are replaced, or neither."""
+    """The images to learn from, the test images and the measurements of one stage are replaced together, or not."""
+    module, *arguments = command_of(project, stage)
+    original = getattr(import_module(f"stages.{module}"), function)
+    done: list[Any] = []
 
-    def fail(*images: Any) -> None:
-        raise ValueError("no filter")
+    def fail(*images: Any, **options: Any) -> Any:
+        if len(done) == calls:
+            raise ValueError("no more of it")
+        done.append(images)
+        return original(*images, **options)
 
-    monkeypatch.setattr("stages.corrupt.restorations", fail)
-    module, *arguments = command_of(project, "corrupt@gaussian")
+    monkeypatch.setattr(f"stages.{module}.{function}", fail)
     before = results_of(project)
-    assert fails(capsys, module, *arguments) == "error: no filter"
+    assert fails(capsys, module, *arguments) == "error: no more of it"
+    assert len(done) == calls
     assert results_of(project) == before
+    assert not half_written(project)
 
 
 # --- MLflow's store
@@ -325,9 +363,12 @@ def test_a_store_that_fails_costs_a_warning(
     with store(tmp_path) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         assert call(module, *arguments) == 0
-    assert capsys.readouterr().err.count("warning: MLflow") == 1
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: the run could not be sent to MLflow at ")
+    assert "`make deliver` sends it later" in warnings[0]
     assert results_of(project) == before  # the same bytes again
-    assert len(list((project / ".mlflow_outbox").glob("*/events.jsonl"))) == 1
+    assert len(list(outbox(project).glob("*/events.jsonl"))) == 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'bad.db'}")
-    assert call("deliver") == 0
-    assert not list((project / ".mlflow_outbox").glob("*/events.jsonl"))
+    assert call("tools.deliver") == 0
+    assert not list(outbox(project).glob("*/events.jsonl"))

@@ -1,5 +1,6 @@
-"""Batches: every image once an epoch, pairs that belong together, the same again for the same epoch."""
+"""Batches: an epoch has every image once, pairs belong together, and an epoch is the same whenever it is asked for."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -7,15 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dae.choices import choose
-from dae.data.corruptions import CORRUPTIONS
-from dae.data.seeding import stream
-from dae.models.compute import resident, to_float
+from dae.core.compute import resident, to_float
+from dae.core.streams import stream
+from dae.registry import choose, function
 from dae.training.batches import (
+    Batch,
     Batches,
     corrupted,
+    flow,
+    flow_pair,
     fresh,
     frozen,
     in_order,
@@ -25,11 +29,12 @@ from dae.training.batches import (
     reduced,
     supervised,
 )
+from dae.training.pairs import clean_targets, noisy_targets
 from tests.conftest import TOLERANCES, blobs
 
 N, SIZE = 23, 5
 STREAM = partial(stream, 0, "batches")
-GAUSSIAN = choose(CORRUPTIONS, "gaussian", {})
+GAUSSIAN = choose("corruptions", "gaussian", {})
 
 
 def numbered() -> Tensor:
@@ -117,7 +122,7 @@ def test_every_ordered_pair_of_different_draws_has_its_turn(draws: int) -> None:
     period = draws * (draws - 1)
     pairs = [pair_of_draws(epoch, draws) for epoch in range(3 * period)]
     assert all(first != second for first, second in pairs)
-    for start in range(0, 3 * period, period):  # as often as one another
+    for start in range(0, 3 * period, period):  # equally often
         assert sorted(pairs[start : start + period]) == sorted(permutations(range(draws), 2))
 
 
@@ -143,7 +148,7 @@ def test_a_shared_part_of_the_noise_comes_from_the_input() -> None:
         assert torch.equal(target - index, torch.full_like(index, 100 * (0.25 * first + 0.75 * second)))
 
 
-def test_with_nothing_shared_the_draws_stay_as_they_are_and_with_all_shared_the_target_is_the_input() -> None:
+def test_sharing_nothing_leaves_the_draws_as_they_are_and_sharing_all_makes_the_target_the_input() -> None:
     options: dict[str, Any] = {"size": SIZE, "stream_of": STREAM}
     plain, none = (
         whole(batches, 1)
@@ -172,14 +177,14 @@ def test_mixed_noise_has_the_moments_of_its_definition(shared: float) -> None:
     assert abs(float((eps * noise).mean()) - shared * sigma**2) < bound * spread
 
 
-def test_reduced_images_are_those_of_the_downsampling_corruption_by_one_factor_a_batch() -> None:
+def test_a_batch_is_reduced_by_one_factor_as_the_downsampling_corruption_does_it() -> None:
     x = torch.from_numpy(blobs(40))
     seen = set()
     for epoch in range(3):
         for small, target in reduced(x, [2, 4, 7], size=4, stream_of=STREAM)(epoch):
             factor = 28 // small.shape[-1]
             seen.add(factor)
-            expected = CORRUPTIONS["downsample"](target.numpy(), factor=factor)
+            expected = function("corruptions", "downsample")(target.numpy(), factor=factor)
             assert small.shape == expected.shape
             assert float((small - torch.from_numpy(expected)).abs().max()) < TOLERANCES["float32"]
     assert seen == {2, 4, 7}
@@ -207,7 +212,7 @@ def test_frozen_noise_comes_back_and_fresh_noise_does_not() -> None:
     assert seen(new, 0).isdisjoint(seen(new, 1))
 
 
-def test_noise_of_one_epoch_differs_from_batch_to_batch() -> None:
+def test_the_noise_of_an_epoch_differs_from_batch_to_batch() -> None:
     x = torch.zeros(4 * SIZE, 1, 2, 2)
     noise = [a for a, _ in fresh(x, "gaussian", GAUSSIAN, size=SIZE, stream_of=STREAM)(0)]
     assert not torch.equal(noise[0], noise[1])
@@ -226,7 +231,7 @@ def test_fresh_noise_has_its_moments_and_a_clean_target() -> None:
 
 def test_codes_are_corrupted_as_they_are() -> None:
     h = torch.rand(40, 200) + 0.1
-    arguments = choose(CORRUPTIONS, "masking", {"level": 0.25})
+    arguments = choose("corruptions", "masking", {"level": 0.25})
     h_tilde, target = whole(fresh(h, "masking", arguments, size=SIZE, stream_of=STREAM), 0)
     assert h_tilde.shape == target.shape == h.shape
     assert ((h_tilde == 0).sum(dim=1) == 50).all()
@@ -236,12 +241,75 @@ def test_codes_are_corrupted_as_they_are() -> None:
 @pytest.mark.parametrize("kind", ["gaussian", "downsample"])
 def test_corrupted(kind: str) -> None:
     x = to_float(torch.from_numpy(blobs(3)))
-    arguments = choose(CORRUPTIONS, kind, {})
+    arguments = choose("corruptions", kind, {})
     source = {"rng": STREAM("a")} if kind == "gaussian" else {}
-    expected = CORRUPTIONS[kind](x.numpy(), **source, **arguments)
+    expected = function("corruptions", kind)(x.numpy(), **source, **arguments)
     found = corrupted(x, kind, arguments, STREAM("a"))
     assert found.dtype == torch.float32
     assert np.array_equal(found.numpy(), expected)
+
+
+# --- the pairs of a denoiser, from the stored images
+
+CPU = torch.device("cpu")
+OPTIONS: dict[str, Any] = {"size": SIZE, "stream_of": STREAM, "device": CPU}
+
+
+def stored(draws: int) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Corrupted and clean images of both splits, as they are on disk."""
+    counts = {"train": N, "validation": 9}
+    x = {split: blobs(count, seed=count) for split, count in counts.items()}
+    noise = {split: STREAM("stored", split).normal(0, 0.3, (draws, *x[split].shape)) for split in x}
+    return {split: (x[split] / 255 + noise[split]).astype(np.float16) for split in x}, x
+
+
+def same(found: Iterable[Batch], expected: Iterable[Batch]) -> bool:
+    return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(found, expected, strict=True))
+
+
+def some(batches: Batches) -> list[Batch]:
+    """Those of three epochs."""
+    return [pair for epoch in range(3) for pair in batches(epoch)]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_noisy_targets_are_other_draws_in_training_and_in_validation(shared: float) -> None:
+    x_tilde, _ = stored(3)
+    pairs = noisy_targets(x_tilde, shared=shared, **OPTIONS)
+    train = torch.from_numpy(x_tilde["train"])
+    expected = noisy_pairs(train, shared=shared, size=SIZE, stream_of=STREAM)
+    assert same(some(pairs.batches), some(expected))
+    assert pairs.count == N
+    first, second = (torch.from_numpy(x_tilde["validation"][draw]).float() for draw in (0, 1))
+    assert same([pairs.validation], [(first, torch.lerp(second, first, shared))])
+    assert pairs.pictures is pairs.validation
+
+
+# How the inputs are made of the images: what is asked for, and the batches that it gives.
+INPUTS: dict[str, tuple[dict[str, Any], Callable[..., Batches]]] = {
+    "stored": ({}, frozen),
+    "fresh": ({"noise": ("gaussian", GAUSSIAN)}, lambda _, x, **options: fresh(x, "gaussian", GAUSSIAN, **options)),
+    "reduced": ({"factors": [2, 4]}, lambda _, x, **options: reduced(x, [2, 4], **options)),
+}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "as_flow"), [("stored", False), ("stored", True), ("fresh", False), ("fresh", True), ("reduced", False)]
+)
+def test_clean_targets_of_stored_or_fresh_or_reduced_images(inputs: str, as_flow: bool) -> None:
+    """Validation is on the first stored draw, whatever the training is on."""
+    x_tilde, x = stored(2)
+    asked, make = INPUTS[inputs]
+    pairs = clean_targets(x_tilde, x, as_flow=as_flow, **asked, **OPTIONS)
+    expected = make(*(torch.from_numpy(each["train"]) for each in (x_tilde, x)), size=SIZE, stream_of=STREAM)
+    assert same(some(pairs.batches), some(flow(expected, STREAM) if as_flow else expected))
+    assert pairs.count == N
+    held_out = torch.from_numpy(x_tilde["validation"][0]).float(), torch.from_numpy(x["validation"]).float() / 255
+    assert same([pairs.pictures], [held_out])
+    assert same([pairs.validation], [flow_pair(*held_out, STREAM("flow", "validation")) if as_flow else held_out])
+
+
+# --- stored images as tensors
 
 
 def test_in_order() -> None:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from dae.data.seeding import torch_stream
-from dae.models.compute import (
+from dae.core.compute import (
     configure,
     eager,
     error_rate,
@@ -23,8 +22,9 @@ from dae.models.compute import (
     penalised,
     require_alive,
 )
-from dae.params import Compute
-from dae.training.losses import mse
+from dae.core.streams import torch_stream
+from dae.losses.mse import mse
+from dae.settings import Compute
 from tests.conftest import TOLERANCES
 from tests.fitting import StopError
 
@@ -93,7 +93,7 @@ def test_configure(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(before)
 
 
-def test_a_network_that_says_the_same_of_everything_is_dead() -> None:
+def test_a_network_that_gives_the_same_output_for_every_input_is_dead() -> None:
     x = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
     dead = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     nn.init.constant_(dead[0].bias, -100.0)  # type: ignore[arg-type]
@@ -139,18 +139,18 @@ def test_an_eager_optimizer_makes_the_same_steps(kind: type[Optimizer], options:
     ],
     ids=["intel_amx", "intel_vectors", "amd_vectors", "avx2", "arm"],
 )
-def test_auto_takes_bfloat16_where_it_is_faster(
+def test_auto_means_bfloat16_where_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, has: dict[str, Any], faster: bool
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
     cpu = torch.device("cpu")
     assert in_bfloat16("auto", cpu) is faster
-    assert in_bfloat16("bfloat16", cpu)  # what is asked for is done
+    assert in_bfloat16("bfloat16", cpu)  # even where it is slower
     assert not in_bfloat16("float32", cpu)
 
 
-def test_this_processor_is_known() -> None:
-    """PyTorch names what `auto` asks for; a release that has other names should not pass unnoticed."""
+def test_pytorch_reports_what_auto_asks_for() -> None:
+    """A release that uses other names should not go unnoticed."""
     has = torch.cpu.get_capabilities()
     assert {"cpu_name", "architecture"} <= has.keys()
     assert has["architecture"] != "x86_64" or {"avx512_bf16", "amx_bf16"} <= has.keys()

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dae.choices import choose
-from dae.data.corruptions import CORRUPTIONS
+from dae.core.corrupting import ROOM
+from dae.core.images import Images
+from dae.registry import choose
 from tests.conftest import TOLERANCES, blobs, floats
-from tests.draws import DRAWS, ERRORS, Images, constant, draw, repeated
+from tests.draws import DRAWS, ERRORS, constant, draw, repeated
 
 SIZES = [(6, 8), (7, 8), (8, 5), (5, 7), (4, 1), (1, 5), (1, 1)]
 DECAY = 0.4
@@ -78,7 +79,7 @@ def test_mean_and_variance_of_each_coefficient(height: int, width: int) -> None:
 
 
 def test_the_default_keeps_a_tenth_of_the_spectrum() -> None:
-    decay = choose(CORRUPTIONS, "fourier", {})["decay"]
+    decay = choose(ROOM, "fourier", {})["decay"]
     expected = probability(28, 28, decay).mean()
     assert round(expected, 2) == 0.1
     x = constant(0, 1000, 28, 28)
@@ -103,9 +104,9 @@ def test_channels_lose_the_same_frequencies() -> None:
     assert all(np.array_equal(first, other) for other in others)
 
 
-def test_half_precision_holds_whatever_is_kept() -> None:
-    """At the default no choice of frequencies reaches the end of float16: |x_tilde| <= sum |X_k| / p(k) / (H W)."""
+def test_half_precision_can_hold_every_outcome() -> None:
+    """At the default decay |x_tilde| <= sum |X_k| / p(k) / (H W), far below the largest float16, whatever is kept."""
     x = floats(blobs(200))
-    decay = choose(CORRUPTIONS, "fourier", {})["decay"]
+    decay = choose(ROOM, "fourier", {})["decay"]
     bound = (np.abs(np.fft.fft2(x)) / probability(28, 28, decay)).mean(axis=(2, 3)).max()
     assert np.abs(draw(x, "fourier")).max() <= bound < np.finfo(np.float16).max / 100

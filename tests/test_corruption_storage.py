@@ -1,4 +1,4 @@
-"""Corrupted images as they are stored: shape, type, and bytes that do not depend on the threads."""
+"""Corrupted images as they are stored: shape, type, bytes that do not depend on the threads; and their masks."""
 
 from typing import Any
 
@@ -6,71 +6,81 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dae.choices import choose
-from dae.data.corruptions import (
+from dae import registry
+from dae.core.corrupting import (
     BLOCK,
-    CORRUPTIONS,
-    PROCESSES,
-    as_float,
-    corrupt_blocks,
+    ROOM,
+    corrupt,
     corrupted_shape,
+    corruption,
+    draw_masks,
+    draw_split,
+    draw_stream,
     storage_dtype,
 )
-from dae.data.seeding import stream
+from dae.core.images import as_float
+from dae.core.streams import stream
 from tests.conftest import blobs
-from tests.draws import ERRORS, Arguments
+from tests.draws import ERRORS, KINDS, MASKING, RANDOM, Arguments, expected, kinds_where, rows, sample
+
+SOURCE: dict[str, Any] = {"seed": 5, "name": "stored", "split": "train"}
 
 
-def store(x: NDArray[np.uint8], kind: str, arguments: Arguments, threads: int = 1) -> NDArray[Any]:
-    arguments = choose(CORRUPTIONS, kind, arguments)
-    shape = corrupted_shape(kind, arguments, x.shape[1:])
-    out = np.zeros((len(x), *shape), storage_dtype(kind, arguments))
-    corrupt_blocks(x, kind, arguments, out, rng_of_block=lambda block: stream(5, kind, block), threads=threads)
-    return out
+def store(x: NDArray[np.uint8], kind: str, given: Arguments, draws: int = 1, **changes: Any) -> NDArray[Any]:
+    arguments = registry.choose(ROOM, kind, given)
+    return draw_split(x, kind, arguments, draws=draws, **{**SOURCE, **changes})
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "salt_pepper", "impulse", "block", "poisson", "fourier", "downsample"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_threads_do_not_change_the_bytes(kind: str) -> None:
     x = blobs(2 * BLOCK + 300, height=10, width=12)
-    once = store(x, kind, {}, threads=1)
-    assert store(x, kind, {}, threads=2).tobytes() == once.tobytes()
-    assert store(x, kind, {}, threads=5).tobytes() == once.tobytes()
-    # Every block draws from its own stream: the first images do not know how many follow.
-    assert store(x[:BLOCK], kind, {}).tobytes() == once[:BLOCK].tobytes()
+    once = store(x, kind, sample(kind), draws=2, threads=1)
+    assert store(x, kind, sample(kind), draws=2, threads=2).tobytes() == once.tobytes()
+    assert store(x, kind, sample(kind), draws=2, threads=5).tobytes() == once.tobytes()
+    # Every block draws from its own stream: the first images do not depend on how many follow.
+    assert store(x[:BLOCK], kind, sample(kind))[0].tobytes() == once[0, :BLOCK].tobytes()
 
 
 def test_blocks_draw_independently() -> None:
-    noise = store(np.zeros((2 * BLOCK, 1, 4, 4), np.uint8), "gaussian", {"sigma": 1.0}).astype(np.float64)
+    noise = store(np.zeros((2 * BLOCK, 1, 4, 4), np.uint8), "gaussian", {"sigma": 1.0})[0].astype(np.float64)
     first, second = noise[:BLOCK].ravel(), noise[BLOCK:].ravel()
     assert abs((first * second).mean()) < ERRORS / np.sqrt(first.size)
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments", "dtype"),
-    [
-        ("salt_pepper", {}, np.uint8),
-        ("impulse", {}, np.float16),
-        ("erasure", {}, np.uint8),
-        ("erasure", {"rescale": True}, np.float16),
-        ("masking", {}, np.uint8),
-        ("block", {}, np.uint8),
-        ("blocks", {"rectangles": [[1, 2, 4, 5]]}, np.uint8),
-        ("gaussian", {}, np.float16),
-        ("blur", {}, np.float16),
-        ("speckle", {}, np.float16),
-        ("periodic", {}, np.float16),
-        ("poisson", {}, np.float16),
-        ("fourier", {}, np.float16),
-        ("downsample", {}, np.float16),
-    ],
-)
+def test_draws_are_independent() -> None:
+    """Noise2Noise needs this: the noise of the input says nothing about the noise of the target."""
+    first, second = store(np.zeros((BLOCK, 1, 4, 4), np.uint8), "gaussian", {"sigma": 1.0}, draws=2).astype(np.float64)
+    assert abs((first * second).mean()) < ERRORS / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_draw_split_name_and_seed_has_noise_of_its_own(kind: str) -> None:
+    x = blobs(20)
+    others: list[dict[str, Any]] = [{}, {"seed": 6}, {"name": "other"}, {"split": "test"}]
+    stored = [each.tobytes() for change in others for each in store(x, kind, sample(kind), draws=2, **change)]
+    assert len(set(stored)) == (len(stored) if kind in RANDOM else 1)
+
+
+def test_the_name_of_a_stream_is_fixed() -> None:
+    """It is fixed for good: another name would change every corrupted image, and every result with it."""
+    found, same = draw_stream(7, "noisy", "test", 1, 2), stream(7, "corrupt", "noisy", "test", 1, 2)
+    assert found.integers(0, 2**63, 5).tolist() == same.integers(0, 2**63, 5).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shape_of_what_is_stored(kind: str) -> None:
+    x, shrinks = blobs(7, height=12, width=14), expected(kind).shrinks
+    assert store(x, kind, sample(kind), draws=3).shape == (3, 7, 1, 12 // shrinks, 14 // shrinks)
+    assert store(x[:0], kind, sample(kind), draws=3).shape == (3, 0, 1, 12 // shrinks, 14 // shrinks)
+
+
+@pytest.mark.parametrize(("kind", "arguments", "dtype"), rows("stored"))
 def test_storage_loses_nothing_that_matters(kind: str, arguments: Arguments, dtype: type[np.generic]) -> None:
     """Bytes are stored exactly; half precision keeps ten binary places, and values beyond [0, 1]."""
     x = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    complete = choose(CORRUPTIONS, kind, arguments)
-    stored = store(x, kind, arguments)
-    rng = {"rng": stream(5, kind, 0)} if PROCESSES[kind].is_random else {}
-    exact = CORRUPTIONS[kind](as_float(x), **rng, **complete)
+    complete = registry.choose(ROOM, kind, arguments)
+    stored = store(x, kind, arguments)[0]
+    exact = corrupt(as_float(x), kind, complete, rng=draw_stream(**SOURCE, draw=0, block=0))
     assert stored.dtype == dtype
     assert storage_dtype(kind, complete) is dtype
     if dtype is np.uint8:
@@ -95,15 +105,61 @@ def test_as_float() -> None:
     assert as_float(half).tolist() == [-1.5, 0.25, 2.0]
 
 
+@pytest.mark.parametrize("kind", kinds_where(lambda entry: entry.shrinks == 1))
+def test_corrupted_shape_is_that_of_the_image(kind: str) -> None:
+    assert corrupted_shape(kind, registry.choose(ROOM, kind, sample(kind)), (3, 15, 17)) == (3, 15, 17)
+
+
 def test_corrupted_shape() -> None:
     assert corrupted_shape("downsample", {"factor": 2}, (1, 28, 28)) == (1, 14, 14)
-    assert corrupted_shape("gaussian", {}, (3, 5, 7)) == (3, 5, 7)
-    assert corrupted_shape("impulse", {}, (3, 5, 7)) == (3, 5, 7)
     assert corrupted_shape("blocks", {}, (3, 20, 28)) == (3, 20, 28)
-    assert corrupted_shape("fourier", {}, (3, 5, 7)) == (3, 5, 7)
     with pytest.raises(ValueError, match="size"):
         corrupted_shape("block", {"size": 29}, (1, 28, 28))
     with pytest.raises(ValueError, match="rectangles"):
         corrupted_shape("blocks", {}, (1, 19, 28))
     with pytest.raises(ValueError, match="factor"):
         corrupted_shape("downsample", {"factor": 3}, (1, 28, 28))
+
+
+MASKED = [(kind, arguments) for kind, arguments in rows("samples") if kind in MASKING]
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MASKED)
+def test_masks_are_those_of_the_stored_images(kind: str, arguments: Arguments) -> None:
+    """x_tilde = mask * x in every block of the first draw; a survivor's mask is 1, or more where it is rescaled."""
+    x = np.random.default_rng(0).integers(1, 256, (BLOCK + 20, 2, 12, 14), dtype=np.uint8)  # what is 0 was hidden
+    complete = registry.choose(ROOM, kind, arguments)
+    stored = store(x, kind, arguments, draws=2)[0]
+    masks = draw_masks(x.shape, kind, complete, **SOURCE)
+    assert masks.shape == x.shape
+    assert 0 < (masks != 0).mean() < 1
+    assert np.array_equal(masks[:, 0], masks[:, 1])
+    if stored.dtype == np.uint8:
+        assert np.array_equal(stored, masks * x)
+    else:
+        assert np.array_equal(stored != 0, masks != 0)
+        np.testing.assert_allclose(
+            as_float(stored), masks * as_float(x), rtol=2**-10
+        )  # two roundings to half precision
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MASKED)
+def test_masks_of_no_images(kind: str, arguments: Arguments) -> None:
+    complete = registry.choose(ROOM, kind, arguments)
+    assert draw_masks((0, 1, 12, 14), kind, complete, **SOURCE).shape == (0, 1, 12, 14)
+
+
+@pytest.mark.parametrize("kind", MASKING)
+def test_a_mask_takes_the_arguments_of_its_kind(kind: str) -> None:
+    process = corruption(kind)
+    assert process.mask is not None
+    of_mask, of_kind = (registry.schema(function).model_fields for function in (process.mask, process.apply))
+    assert {name: field.annotation for name, field in of_mask.items()} == {
+        name: field.annotation for name, field in of_kind.items()
+    }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in MASKING])
+def test_a_kind_that_does_not_mask_has_no_masks(kind: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{kind}: expected a corruption that masks"):
+        draw_masks((3, 1, 12, 14), kind, registry.choose(ROOM, kind, sample(kind)), **SOURCE)

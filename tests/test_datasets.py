@@ -6,24 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from dae.data.datasets import (
-    IDX_FILES,
-    MAX_IDX_BYTES,
-    idx_bytes,
+from dae.core.images import (
+    LEARN,
+    TEST,
+    average_pool,
+    image_file,
+    label_file,
     load_draws,
     load_images,
     load_labels,
-    parse_dataset,
-    parse_idx,
-    read_bytes,
-    split,
+    load_patches,
     subset,
 )
-from dae.data.seeding import stream
-
-Array = NDArray[np.uint8]
+from dae.core.streams import stream
+from dae.sources._idx import IDX_FILES, MAX_IDX_BYTES, Array, idx_bytes, parse_dataset, parse_idx, read_bytes, split
 
 
 def arrays(train: int = 20, test: int = 8) -> dict[str, Array]:
@@ -111,14 +108,15 @@ def test_dataset_roundtrip() -> None:
         ({"test_labels": np.zeros(9, np.uint8)}, "t10k-labels"),
         ({"train_labels": np.full(20, 10, np.uint8)}, "train-labels"),
         ({"test_labels": np.full(8, 255, np.uint8)}, "t10k-labels"),
-        ({"train_images": np.zeros((20, 28, 27), np.uint8)}, "train-labels"),
-        ({"test_images": np.zeros((8, 32, 28), np.uint8)}, "t10k-labels"),
+        ({"train_images": np.zeros((20, 28, 27), np.uint8)}, "train-images"),
+        ({"test_images": np.zeros((8, 32, 28), np.uint8)}, "t10k-images"),
+        ({"test_images": np.zeros((0, 28, 28), np.uint8), "test_labels": np.zeros(0, np.uint8)}, "t10k-images"),
         ({"train_images": np.zeros((20, 784), np.uint8)}, "train-images"),
         ({"train_labels": np.zeros((20, 1), np.uint8)}, "train-labels"),
     ],
 )
 def test_a_wrong_file_of_a_dataset_is_named(changes: dict[str, Array], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(ValueError, match=rf"^{named}\S*: expected .* found "):
         parse_dataset(files(**changes))
 
 
@@ -204,7 +202,7 @@ def test_limit_keeps_the_first_images_of_each_split(limit: int) -> None:
 
 @pytest.mark.parametrize("validation", [20, 21, 60000])
 def test_split_that_leaves_nothing_to_train_on(validation: int) -> None:
-    with pytest.raises(ValueError, match=rf"validation: .* 20 images, found {validation}"):
+    with pytest.raises(ValueError, match=rf"^validation: .* 20 training images, found {validation}"):
         split(arrays(20), validation=validation, limit=None)
 
 
@@ -219,20 +217,50 @@ def test_subset() -> None:
     assert subset(0, 3, rng=stream(0, "subset")).tolist() == []
 
 
-def test_prepared_and_corrupted_folders(tmp_path: Path) -> None:
+def test_the_files_of_a_prepared_and_of_a_corrupted_data_set(tmp_path: Path) -> None:
     x = np.zeros((4, 1, 28, 28), np.uint8)
-    np.save(tmp_path / "train.npy", x)
-    np.save(tmp_path / "train_labels.npy", np.arange(4, dtype=np.uint8))
+    for folder in (LEARN, TEST):
+        (tmp_path / folder).mkdir()
+    np.save(tmp_path / "learn" / "train.npy", x)
+    np.save(tmp_path / "learn" / "train_labels.npy", np.arange(4, dtype=np.uint8))
     assert isinstance(load_images(tmp_path, "train"), np.memmap)
     assert load_labels(tmp_path, "train", count=4).tolist() == [0, 1, 2, 3]
     with pytest.raises(ValueError, match=r"train\.npy: expected 5 dimensions"):
         load_draws(tmp_path, "train")
-    np.save(tmp_path / "test.npy", x[None].astype(np.float16))
+    np.save(tmp_path / "test" / "test.npy", x[None].astype(np.float16))
     assert load_draws(tmp_path, "test").shape == (1, 4, 1, 28, 28)
     with pytest.raises(ValueError, match=r"test\.npy: expected 4 dimensions"):
         load_images(tmp_path, "test")
     with pytest.raises(ValueError, match=r"validation_labels\.npy: no such file"):
         load_labels(tmp_path, "validation", count=4)
+
+
+def test_test_images_lie_apart_from_what_networks_learn_from_and_choose_on(tmp_path: Path) -> None:
+    for file in (image_file, label_file):
+        parents = [file(tmp_path, split).parent.name for split in ("train", "validation", "test")]
+        assert parents == ["learn", "learn", "test"]
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, 2, 3, 4], [0, 1, 2, 10]])
+def test_labels_of_other_images_are_refused(tmp_path: Path, labels: list[int]) -> None:
+    (tmp_path / TEST).mkdir()
+    np.save(label_file(tmp_path, "test"), np.array(labels, np.uint8))
+    with pytest.raises(ValueError, match=r"test_labels\.npy: expected 4 labels below 10"):
+        load_labels(tmp_path, "test", count=4)
+
+
+def test_average_pool() -> None:
+    x = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
+    assert average_pool(x, 2).tolist() == [[[[2.5, 4.5], [10.5, 12.5]], [[18.5, 20.5], [26.5, 28.5]]]]
+    assert np.array_equal(average_pool(x, 1), x)
+
+
+def test_patches_are_read_as_rows(tmp_path: Path) -> None:
+    patches = np.arange(24, dtype=np.float16).reshape(6, 1, 2, 2)
+    np.save(tmp_path / "train.npy", patches)
+    rows = load_patches(tmp_path / "train.npy")
+    assert rows.dtype == np.float32
+    assert rows.tolist() == patches.reshape(6, 4).tolist()
 
 
 def test_files_of_mnist() -> None:

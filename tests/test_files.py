@@ -1,15 +1,24 @@
-"""Files are written whole or not at all, and what cannot be read is named."""
+"""Files are written whole or not at all, and a file that cannot be read is named."""
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from dae.data.files import (
+from dae.core.files import (
+    DIGITS,
+    MissingFileError,
+    flat,
     load_array,
     load_table,
     md5,
@@ -17,6 +26,7 @@ from dae.data.files import (
     read_json,
     replacing,
     replacing_file,
+    significant,
     write_csv,
     write_json,
 )
@@ -49,7 +59,7 @@ def test_replacing_swaps_the_whole_folder(tmp_path: Path) -> None:
 
 
 def interrupted(target: Path, error: type[BaseException]) -> None:
-    """A stage that fails when half of its output is written."""
+    """What a stage leaves that fails when half of its output is written."""
     with replacing(target) as folder:
         (folder / "half").write_text("x")
         raise error
@@ -73,7 +83,7 @@ def test_replacing_makes_nothing_on_an_error(tmp_path: Path) -> None:
 
 
 def test_replacing_after_a_run_that_was_killed(tmp_path: Path) -> None:
-    """What a killed run left half-written is thrown away, never mixed with the new."""
+    """What a killed run left half-written is thrown away and never mixed with new output."""
     target = tmp_path / "target"
     with replacing(target) as leftover:
         pass
@@ -87,7 +97,7 @@ def test_replacing_after_a_run_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_replacing_after_a_kill_between_its_two_renames(tmp_path: Path) -> None:
-    """What was there is there again, also if the next run fails."""
+    """The earlier output is back in its place, even if the next run fails."""
     target = tmp_path / "target"
     (tmp_path / ".target.old.tmp").mkdir()
     (tmp_path / ".target.old.tmp" / "earlier").write_text("1")
@@ -145,10 +155,17 @@ def test_json_that_cannot_be_read(tmp_path: Path, text: bytes) -> None:
         read_json(path)
 
 
-@pytest.mark.parametrize(("read", "name"), [(read_json, "a.json"), (read_csv, "a.csv"), (load_table, "a.npz")])
-def test_a_missing_file_says_what_makes_it(tmp_path: Path, read: Callable[[Path], Any], name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name}: no such file; `dvc repro`"):
-        read(tmp_path / name)
+@pytest.mark.parametrize("read", [read_json, read_csv, load_table, partial(load_array, ndim=2)])
+def test_a_missing_file_has_an_error_of_its_own(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """By its type a caller who knows what makes the file can tell it from one that is damaged."""
+    path = tmp_path / "a.file"
+    with pytest.raises(MissingFileError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: no such file"
+    path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: expected ") as damaged:
+        read(path)
+    assert not isinstance(damaged.value, MissingFileError)
 
 
 def test_csv_roundtrip(tmp_path: Path) -> None:
@@ -166,6 +183,22 @@ def test_csv_roundtrip(tmp_path: Path) -> None:
         assert row["empty"] == ""
         for name in ("loss", "tiny"):
             assert row[name] == pytest.approx(expected[name], rel=TOLERANCES["csv"])
+
+
+def test_csv_text_of_any_kind(tmp_path: Path) -> None:
+    rows = [{"name": "a, b", "quoted": 'he said "so"', "lines": "one\ntwo", "unit": "σ"}]
+    write_csv(tmp_path / "file.csv", rows)
+    assert read_csv(tmp_path / "file.csv") == rows
+
+
+def test_csv_bytes(tmp_path: Path) -> None:
+    """Lines end in the same way on every system, and a number has no more digits than it needs."""
+    rows: list[dict[str, Any]] = [
+        {"a": 1, "b": 0.1, "c": 2 / 3, "d": True},
+        {"a": 2, "b": float("nan"), "c": 123456.7, "d": None},
+    ]
+    write_csv(tmp_path / "file.csv", rows)
+    assert (tmp_path / "file.csv").read_bytes() == b"a,b,c,d\n1,0.1,0.66667,True\n2,nan,123460.0,\n"
 
 
 def test_csv_columns(tmp_path: Path) -> None:
@@ -190,7 +223,7 @@ def test_load_array(tmp_path: Path, dtype: str) -> None:
 
 
 def damaged(path: Path, kind: str) -> None:
-    """A file at `path` that is no intact array (20, 30) of bytes."""
+    """Put at `path` what is not an intact array (20, 30) of bytes."""
     np.save(path, np.zeros((20, 30), np.uint8))
     whole = path.read_bytes()
     if kind == "missing":
@@ -251,8 +284,32 @@ def test_a_table_that_cannot_be_loaded_is_named(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("text", ["epoch,loss\n1\n", "epoch,loss\n1,2,3\n", "epoch,loss\n\xff\xfe,1\n"])
-def test_a_table_of_text_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
+def test_a_csv_file_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_bytes(text.encode("latin1"))
     with pytest.raises(ValueError, match=r"history\.csv: "):
         read_csv(path)
+
+
+@hypothesis_settings(derandomize=True)
+@given(number=st.floats(-1e300, 1e300) | st.sampled_from([math.inf, -math.inf, math.nan]))
+def test_significant_digits(number: float) -> None:
+    """The nearest number with `DIGITS` digits, off by at most half of the last one; a second time changes nothing."""
+    rounded = significant(number)
+    assert not math.isfinite(number) or abs(rounded - number) <= abs(number) * 0.5 * 10.0 ** (1 - DIGITS)
+    assert repr(significant(rounded)) == repr(rounded)
+
+
+def test_significant_digits_of_floats_only_and_however_deep() -> None:
+    value = {"a": 1234567, "b": {"c": 0.12345678, "d": {"e": -98765432.1}}, "f": True, "g": "0.12345678", "h": None}
+    rounded = significant(value)
+    assert rounded == {**value, "b": {"c": 0.12346, "d": {"e": -98765000.0}}}
+    assert isinstance(rounded["a"], int)
+    assert rounded["f"] is True
+    assert value["b"] == {"c": 0.12345678, "d": {"e": -98765432.1}}, "what is given stays as it is"
+    assert type(significant(np.float64(1 / 3))) is float
+
+
+def test_flat() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": [2]}}, "e": 3}) == {"a.b": 1, "a.c.d": [2], "e": 3}
+    assert flat({}) == {}

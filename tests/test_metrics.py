@@ -7,13 +7,13 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import classification_report
 
-from dae.data.corruptions import blur
-from dae.data.seeding import stream
+from dae.core.images import Images
+from dae.core.streams import stream
+from dae.corruptions.blur import blur
 from dae.evaluation.metrics import QUALITY, mse, psnr, quality, report_rows, sharpness, ssim, with_intervals
-from dae.params import Evaluation
+from dae.settings import Evaluation
 from tests.conftest import TOLERANCES, blobs, floats
 
-Images = NDArray[np.float32]
 RELATIVE = TOLERANCES["float64"]
 
 
@@ -43,7 +43,7 @@ def test_psnr_of_known_errors() -> None:
         assert psnr(black + np.float32(error), black)[0] == pytest.approx(decibel, abs=RELATIVE)
 
 
-def test_an_exact_restoration_is_finite(clean: Images) -> None:
+def test_the_psnr_of_an_exact_restoration_is_finite(clean: Images) -> None:
     assert (psnr(clean, clean) == 100).all()
     assert (mse(clean, clean) == 0).all()
 
@@ -58,7 +58,7 @@ def test_ssim_of_many_images_is_that_of_each() -> None:
 
 
 def wang(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """SSIM of Wang et al. 2004, equation 13, on the inner pixels, which the window of 11 x 11 reaches whole."""
+    """SSIM of Wang et al. 2004, equation 13, on the inner pixels, around which a whole window of 11 x 11 fits."""
 
     def local(v: NDArray[np.float64]) -> NDArray[np.float64]:
         return gaussian_filter(v, 1.5, radius=5)[5:-5, 5:-5]
@@ -106,7 +106,7 @@ def test_blurred_images_are_less_sharp_and_noisy_ones_more(clean: Images, output
 
 
 def test_sharpness_counts_edges_by_their_height(clean: Images) -> None:
-    """Scaling an image scales its gradients, both images together change nothing, brightness has none."""
+    """Scaling the output scales its gradients; scaling both images changes nothing, nor does adding a constant."""
     for factor in (0.25, 3.0):
         scaled = np.float32(factor) * clean
         assert sharpness(scaled, clean) == pytest.approx(np.full(len(clean), factor), abs=TOLERANCES["float32"])
@@ -115,7 +115,7 @@ def test_sharpness_counts_edges_by_their_height(clean: Images) -> None:
     assert sharpness(1 - clean, clean) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
 
 
-def test_sharpness_does_not_ask_where_the_edges_are(clean: Images) -> None:
+def test_sharpness_does_not_depend_on_where_the_edges_are(clean: Images) -> None:
     turned = np.ascontiguousarray(clean[..., ::-1].swapaxes(2, 3))
     assert sharpness(turned, clean) == pytest.approx(np.ones(len(clean)), abs=TOLERANCES["float32"])
 
@@ -199,8 +199,8 @@ def test_quality_is_the_mean_over_images(output: Images, clean: Images, evaluati
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
-def test_the_report_is_scikit_learns(classes: int) -> None:
-    """Also where a class has no image, and where one is never answered."""
+def test_the_report_is_that_of_scikit_learn(classes: int) -> None:
+    """It is, also where a class has no image and where one is never predicted."""
     rng = stream(0, "report")
     labels = rng.integers(classes, size=50).astype(np.uint8)
     predicted = np.where(rng.random(50) < 0.6, labels, classes).astype(np.uint8)

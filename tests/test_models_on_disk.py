@@ -8,15 +8,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dae.models import load, save
-from tests.test_models import SMALL, make
+from dae.core.files import MissingFileError
+from dae.core.models import load, save
+from dae.registry import digest
+from tests.test_networks import every_network, kind_of, known, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def saved(folder: Path, kind: str = "mlp_2d") -> nn.Module:
-    model: nn.Module = make(kind)
-    save(folder, model, kind, SMALL[kind])
+def saved(folder: Path, name: str = "mlp_2d") -> nn.Module:
+    model: nn.Module = make(name)
+    save(folder, model, (kind_of(name), known(name).small))
     return model
 
 
@@ -27,20 +29,21 @@ def same_bits(a: nn.Module, b: nn.Module) -> bool:
     )
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_save_and_load_keep_every_bit(tmp_path: Path, kind: str) -> None:
-    model = saved(tmp_path / "model", kind)
+@every_network
+def test_save_and_load_keep_every_bit(tmp_path: Path, name: str) -> None:
+    model = saved(tmp_path / "model", name)
     again, card = load(tmp_path / "model")
     assert type(again) is type(model)
     assert not again.training
     assert same_bits(again, model)
-    assert card["kind"] == kind
-    assert card["arguments"] == {**card["arguments"], **SMALL[kind]}
+    assert card["kind"] == kind_of(name)
+    assert card["arguments"] == {**card["arguments"], **known(name).small}
+    assert card["code"] == digest("networks", kind_of(name))
 
 
-def test_weights_in_another_memory_layout(tmp_path: Path) -> None:
+def test_the_memory_layout_of_the_weights_does_not_change_the_files(tmp_path: Path) -> None:
     model = saved(tmp_path / "plain", "conv")
-    save(tmp_path / "other", model.to(memory_format=torch.channels_last), "conv", {})
+    save(tmp_path / "other", model.to(memory_format=torch.channels_last), ("conv", {}))
     for name in ("weights.safetensors", "model.json"):
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
@@ -81,7 +84,7 @@ def spoil_weights(folder: Path, how: str) -> None:
     elif how == "incomplete":
         save_file({name: tensor for name, tensor in weights.items() if name != first}, path)
     else:
-        saved(folder.with_name("other"), "stacked_encoder")
+        saved(folder.with_name("other"), "stacked")
         path.write_bytes((folder.with_name("other") / "weights.safetensors").read_bytes())
 
 
@@ -99,6 +102,7 @@ def test_weights_that_cannot_be_loaded_are_named(tmp_path: Path, how: str) -> No
         load(tmp_path / "model")
     assert str(caught.value).startswith(str(tmp_path / "model" / "weights.safetensors"))
     assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, MissingFileError) == (how == "missing")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,7 @@ def test_a_card_that_cannot_be_read_is_named(tmp_path: Path, card: str | None) -
     with pytest.raises(ValueError, match=r"model\.json: ") as caught:
         load(tmp_path / "model")
     assert str(caught.value).startswith(str(path))
+    assert isinstance(caught.value, MissingFileError) == (card is None)
 
 
 def test_arguments_of_another_size_do_not_fit(tmp_path: Path) -> None:
@@ -138,5 +143,5 @@ def test_arguments_of_another_size_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere.*model\.json: no such file"):
+    with pytest.raises(MissingFileError, match=r"nowhere.*model\.json: no such file"):
         load(tmp_path / "nowhere")

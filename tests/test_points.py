@@ -1,4 +1,4 @@
-"""Points in the plane: on their curves, the same from the same stream; the figures made of them; the stage."""
+"""Points in the plane: they lie on their curves, and the same stream gives the same; their figures; the stage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,26 +9,31 @@ from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 from ruamel.yaml import YAML
 
-from dae import models
-from dae.choices import choose
-from dae.data.files import read_csv, read_json
-from dae.data.points import MIDWAY, POINT_SETS, Points, open_circle, spiral, two_moons
-from dae.data.seeding import stream
+from dae import registry
+from dae.core import models
+from dae.core.files import read_csv, read_json
+from dae.core.points import Points
+from dae.core.streams import stream
 from dae.evaluation.posterior import posterior_mean, squared_distances
 from dae.plots import save
 from dae.plots.points import arrow_fields, posterior_samples
+from dae.points.open_circle import open_circle
+from dae.points.spiral import spiral
+from dae.points.two_moons import two_moons
 from stages import toy
-from stages.quick import ROOT
 from tests.conftest import TOLERANCES
 
+ROOM = "points"
+KINDS = registry.kinds(ROOM)
 SIGMA = 0.1
 
 
 def points(kind: str, count: int = 1000, seed: int = 0) -> Points:
-    return POINT_SETS[kind](count, rng=stream(seed, "points"), **choose(POINT_SETS, kind, {}))
+    draw: Callable[..., Points] = registry.function(ROOM, kind)
+    return draw(count, rng=stream(seed, "points"), **registry.choose(ROOM, kind, {}))
 
 
-@pytest.mark.parametrize("kind", POINT_SETS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_shape_type_and_range(kind: str) -> None:
     x = points(kind, 500)
     assert x.shape == (500, 2)
@@ -37,8 +42,8 @@ def test_shape_type_and_range(kind: str) -> None:
     assert (np.ptp(x, axis=0) > 0.5).all()
 
 
-@pytest.mark.parametrize("kind", POINT_SETS)
-def test_same_stream_same_bytes(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_stream_gives_the_same_bytes_and_another_gives_others(kind: str) -> None:
     assert points(kind).tobytes() == points(kind).tobytes()
     assert points(kind).tobytes() != points(kind, seed=1).tobytes()
 
@@ -71,10 +76,10 @@ def test_moons_are_two_half_circles_that_mirror_each_other() -> None:
     assert abs(upper.mean() - 0.5) < TOLERANCES["standard_errors"] * 0.5 / np.sqrt(len(x))
 
 
-@pytest.mark.parametrize("kind", POINT_SETS)
-def test_midway_is_as_near_to_points_on_both_sides_and_the_mean_where_none_is(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_midway_is_equally_near_to_both_sides_and_the_mean_there_is_far_from_every_point(kind: str) -> None:
     x = points(kind, 3000)
-    middle = np.array([MIDWAY[kind](**choose(POINT_SETS, kind, {}))], np.float32)
+    middle = np.array([registry.constant(ROOM, kind, "midway")(**registry.choose(ROOM, kind, {}))], np.float32)
     distance = np.sqrt(squared_distances(middle, x))[0]
     direction = (x - middle) @ (x[distance.argmin()] - middle[0])
     other = distance[direction < 0].min()  # on the other side than the nearest
@@ -85,7 +90,7 @@ def test_midway_is_as_near_to_points_on_both_sides_and_the_mean_where_none_is(ki
 
 def test_a_spiral_without_arms_side_by_side_is_refused() -> None:
     with pytest.raises(ValueError, match=r"turns.*1\.5"):
-        choose(POINT_SETS, "spiral", {"turns": 1.0})
+        registry.choose(ROOM, "spiral", {"turns": 1.0})
 
 
 LATTICE = points("two_moons", 10)
@@ -125,13 +130,19 @@ def test_posterior_samples_shows_what_it_is_given() -> None:
         assert np.array_equal(shown["given $\\tilde{x}$"][0], LATTICE[0])
 
 
+def test_an_unknown_kind_lists_the_kinds() -> None:
+    with pytest.raises(ValueError, match=r"^kind: expected one of spiral, .*, found 'spirl'$") as caught:
+        registry.choose(ROOM, "spirl", {})
+    assert [kind for kind in KINDS if kind not in str(caught.value)] == []
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose params.yaml asks for a short training."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     yaml = YAML()
-    params = yaml.load(ROOT / "params.yaml")
+    params = yaml.load(Path(__file__).parents[1] / "params.yaml")
     params["toy"]["open_circle"] |= {"count": 300, "repeats": 40, "epochs": 8, "learning_rate": 0.01}
     params["evaluation"]["resamples"] = 100
     yaml.dump(params, tmp_path / "params.yaml")
@@ -140,9 +151,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_stage_learns_the_posterior_mean_and_ends_with_the_same_bytes(project: Path) -> None:
     for copy in ("a", "b"):
-        toy.main("open_circle", project / copy)
+        toy.main("open_circle", out=project / copy)
     files = [path.relative_to(project / "a") for path in sorted((project / "a").rglob("*")) if path.is_file()]
-    assert {path.name for path in files} >= {"metrics.json", "history.csv", "field.png", "mean.png", "model.json"}
+    assert {path.as_posix() for path in files} >= {
+        "metrics.json",
+        "history.csv",
+        "report/field.npz",
+        "report/mean.npz",
+        "model/model.json",
+    }
     assert [path for path in files if (project / "a" / path).read_bytes() != (project / "b" / path).read_bytes()] == []
 
     assert [row["epoch"] for row in read_csv(project / "a" / "history.csv")] == list(range(1, 9))

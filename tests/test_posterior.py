@@ -1,8 +1,7 @@
-"""The posterior over given examples: exact against brute force and against pairs, masks against stored images."""
+"""The posterior over given examples: exact against brute force and against pairs; the stage, behind corrupt's masks."""
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from dae import models
-from dae.choices import choose
-from dae.data.corruptions import BLOCK, CORRUPTIONS, as_float, corrupt_blocks, storage_dtype
-from dae.data.files import read_json, write_json
-from dae.data.points import POINT_SETS
-from dae.data.seeding import stream
+from dae import registry
+from dae.core import corrupting, models
+from dae.core.corrupting import corruption
+from dae.core.files import read_json, write_json
+from dae.core.images import LEARN, SPLITS, as_float, image_file, label_file, load_draws, load_images, subset
+from dae.core.streams import stream
 from dae.evaluation.posterior import (
-    MASKS,
+    Indices,
     label_entropy,
-    masks,
     near_pairs,
     nearest,
     noise_draws,
@@ -29,11 +27,14 @@ from dae.evaluation.posterior import (
     squared_distances,
     values,
 )
-from stages import posterior
-from stages.quick import ROOT
+from dae.points.open_circle import open_circle
+from stages import corrupt, posterior
 from tests.conftest import TOLERANCES, blobs, floats
+from tests.draws import MASKING, Arguments, rows
+from tools.quick import ROOT
 
 Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 
 def cloud(count: int, seed: int = 0, dimensions: int = 2) -> Array:
@@ -64,10 +65,10 @@ def test_exact_mean_against_brute_force(sigma: float, dimensions: int) -> None:
     assert np.allclose(found, brute_force(x_tilde, x, sigma), rtol=0, atol=TOLERANCES["float64"])
 
 
-@pytest.mark.parametrize("kind", POINT_SETS)
+@pytest.mark.parametrize("kind", registry.kinds("points"))
 def test_exact_mean_against_the_mean_of_near_pairs(kind: str) -> None:
-    """A tenth of sigma around x_tilde the mean changes by less than the pairs can tell."""
-    x = POINT_SETS[kind](200, rng=stream(0))
+    """Within a tenth of sigma of x_tilde the mean changes by less than the pairs can tell."""
+    x = registry.function("points", kind)(200, rng=stream(0))
     x_tilde = x[0] + np.float32(0.07)
     options: dict[str, Any] = {"pairs": 2_000_000, "radius": 0.01, "rng": stream(0, "pairs")}
     kept = near_pairs(x_tilde, x, sigma=0.1, **options)
@@ -88,13 +89,13 @@ def test_near_pairs_are_examples_and_as_many_as_the_density_says() -> None:
         near_pairs(x[0] + 9, x, sigma=0.5, pairs=10, radius=0.1, rng=stream(0))
 
 
-def test_between_two_far_points_the_nearer_and_from_the_middle_the_middle() -> None:
+def test_the_mean_of_two_far_points_is_the_nearer_one_or_the_middle_for_what_lies_between() -> None:
     x = np.array([[-50.0, 0.0], [50.0, 0.0]])
     given = np.array([[-1.0, 3.0], [0.0, 3.0], [2.0, -700.0]])
     assert posterior_mean(given, x, sigma=1.0).tolist() == [[-50.0, 0.0], [0.0, 0.0], [50.0, 0.0]]
 
 
-def test_without_noise_the_nearest_and_with_ever_more_the_mean_of_all() -> None:
+def test_the_mean_is_the_nearest_point_without_noise_and_that_of_all_points_with_ever_more() -> None:
     x, x_tilde = cloud(50), cloud(20, 1)
     distances = np.square(x_tilde[:, None].astype(np.float64) - x).sum(axis=2)
     closest = x[distances.argmin(axis=1)]
@@ -103,7 +104,7 @@ def test_without_noise_the_nearest_and_with_ever_more_the_mean_of_all() -> None:
     assert np.allclose(posterior_mean(x_tilde, x, sigma=1e8), everything, rtol=0, atol=TOLERANCES["float64"])
 
 
-def test_weights_are_a_distribution_far_from_all_points_too() -> None:
+def test_weights_are_a_distribution_even_far_from_all_points() -> None:
     weights = posterior_weights(cloud(5) + 1e4, cloud(30, 1), sigma=0.1)
     assert weights.shape == (5, 30)
     assert np.allclose(weights.sum(axis=1), 1, rtol=TOLERANCES["float64"])
@@ -111,7 +112,7 @@ def test_weights_are_a_distribution_far_from_all_points_too() -> None:
 
 
 def test_no_denoiser_has_a_lower_error_than_the_exact_mean() -> None:
-    x = POINT_SETS["open_circle"](300, rng=stream(0))
+    x = open_circle(300, rng=stream(0))
     clean = np.tile(x, (30, 1))
     x_tilde = clean + np.float32(0.1) * stream(1).standard_normal(clean.shape, dtype=np.float32)
     mean = posterior_mean(x_tilde, x, sigma=0.1)
@@ -129,42 +130,8 @@ def test_squared_distances_behind_a_mask() -> None:
     assert (squared_distances(x, x) >= 0).all()
 
 
-MASKING: list[tuple[str, dict[str, Any]]] = [
-    ("block", {"size": 5}),
-    ("blocks", {"rectangles": [[1, 2, 4, 5]]}),
-    ("erasure", {"probability": 0.9}),
-    ("erasure", {"probability": 0.5, "rescale": True}),
-    ("masking", {"level": 0.4}),
-]
-
-
-def stored(kind: str, arguments: dict[str, Any], x: NDArray[np.uint8]) -> NDArray[Any]:
-    """The corrupted images as the pipeline stores them."""
-    out = np.empty(x.shape, storage_dtype(kind, arguments))
-    corrupt_blocks(x, kind, arguments, out, rng_of_block=partial(stream, 0, kind))
-    return out
-
-
-@pytest.mark.parametrize(("kind", "given"), MASKING)
-def test_recovered_masks_make_the_stored_images(kind: str, given: dict[str, Any]) -> None:
-    arguments = choose(CORRUPTIONS, kind, given)
-    x = blobs(BLOCK + 20, height=10, width=9)
-    x_tilde = as_float(stored(kind, arguments, x))
-    mask = masks(kind, arguments, x.shape, partial(stream, 0, kind))
-    assert np.abs(mask * floats(x) - x_tilde).max() <= np.finfo(np.float16).eps
-    assert 0 < (mask == 0).mean() < 1
-    again = masks(kind, arguments, x.shape, partial(stream, 1, kind))
-    assert np.array_equal(mask, again) == (kind == "blocks")  # which draws nothing
-
-
-def test_every_kind_of_mask_is_tried_and_others_are_refused() -> None:
-    assert {kind for kind, _ in MASKING} == set(MASKS)
-    with pytest.raises(ValueError, match="blur: expected a corruption that masks: block"):
-        masks("blur", {"sigma": 2.0}, (2, 1, 8, 8), partial(stream, 0))
-
-
 def test_nearest_behind_the_mask_finds_the_planted_images_and_their_mean() -> None:
-    """Of each image, a few with other pixels behind the mask: those, and no others, can come from x_tilde."""
+    """Some examples differ from an image behind its mask only: its x_tilde can come from these and from no others."""
     x = floats(blobs(30, height=8, width=8))
     mask = np.ones_like(x[:5])
     mask[:, :, 2:6, 2:6] = 0
@@ -223,32 +190,39 @@ def test_values_split_into_the_mean_and_the_spread_around_it() -> None:
     assert found["draw_to_mean"][0] < TOLERANCES["float32"]
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes a folder with params.yaml, small images, a corruption of them as stages/corrupt.py has it, a network."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+# --- the stage
 
-    def make(kind: str, **given: Any) -> Path:
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Callable[..., Path]:
+    """Makes a folder with params.yaml, small clean images, what stages/corrupt.py makes of them, and a network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+
+    def make(kind: str, given: Arguments, images: Callable[..., Bytes] = blobs) -> Path:
         yaml = YAML()
         params = yaml.load(ROOT / "params.yaml")
+        params["seed"] = 3
+        draws = 2 if corruption(kind).is_random else 1
+        params["corruptions"]["holes"] = {"dataset": "mnist", "draws": draws, "kind": kind, **given}
         params["posterior"]["block_large"] |= {"digits": 3, "kept": 5}
         params["evaluation"]["resamples"] = 100
         yaml.dump(params, tmp_path / "params.yaml")
-        for folder in ("clean", "corrupted"):
-            (tmp_path / folder).mkdir()
-        x = {"train": blobs(60), "test": blobs(12, seed=1)}
-        for split, images in x.items():
-            np.save(tmp_path / "clean" / f"{split}.npy", images)
-            np.save(tmp_path / "clean" / f"{split}_labels.npy", (np.arange(len(images)) % 10).astype(np.uint8))
-        arguments = choose(CORRUPTIONS, kind, given)
-        out = np.empty((1, *x["test"].shape), storage_dtype(kind, arguments))
-        source = partial(stream, 3, "corrupt", "holes", "test", 0)
-        corrupt_blocks(x["test"], kind, arguments, out[0], rng_of_block=source)
-        np.save(tmp_path / "corrupted" / "test.npy", out)
-        made = {"seed": 3, "corruption": {"name": "holes", "kind": kind, "draws": 1, **arguments}}
-        write_json(tmp_path / "corrupted" / "params.json", made)
-        models.save(tmp_path / "model", models.build("conv", {}, seed=0, names=("test",)), "conv", {})
+        clean = tmp_path / "clean"
+        for seed, (split, count) in enumerate(zip(SPLITS, (60, 4, 12), strict=True)):
+            image_file(clean, split).parent.mkdir(parents=True, exist_ok=True)
+            np.save(image_file(clean, split), images(count, seed=seed))
+            np.save(label_file(clean, split), (np.arange(count) % 10).astype(np.uint8))
+        write_json(clean / LEARN / "params.json", {"dataset": {"name": "mnist"}})
+        corrupt.main("holes", clean=clean, out=tmp_path / "noisy")
+        network = "conv", dict[str, Any]()
+        models.save(tmp_path / "model", models.build(network, seed=0, names=("test",)), network)
+        made = {**read_json(tmp_path / "noisy" / LEARN / "params.json"), "compute": dict(params["compute"])}
         write_json(tmp_path / "model" / "params.json", made)
         return tmp_path
 
@@ -256,32 +230,69 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 def run(folder: Path, name: str = "output") -> dict[str, Any]:
-    posterior.main("block_large", folder / "model", folder / "clean", folder / "corrupted", folder / name)
-    assert (folder / name / "posterior.png").stat().st_size > 1000
+    """The metrics that the stage writes."""
+    given = {"model": folder / "model", "clean": folder / "clean", "noisy": folder / "noisy"}
+    posterior.main("block_large", **given, out=folder / name)
+    assert (folder / name / "report" / "posterior.png").stat().st_size > 1000
     return read_json(folder / name / "metrics.json")
 
 
 @pytest.mark.parametrize(("kind", "given"), [("block", {"size": 16}), ("gaussian", {"sigma": 0.5})])
-def test_stage(project: Callable[..., Path], kind: str, given: dict[str, Any]) -> None:
-    folder = project(kind, **given)
+def test_stage(project: Callable[..., Path], kind: str, given: Arguments) -> None:
+    folder = project(kind, given)
     metrics = run(folder)
     assert (metrics["images"], metrics["pairs"], metrics["kept"]) == (12, 60, 5)
     for name in ("mean_to_clean", "draw_to_clean", "mean_to_denoiser", "label_entropy", "several_labels"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     assert metrics["mean_to_clean"] < metrics["draw_to_clean"]
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("seed: 3", "seed: 4"))  # what counts is how the data were made
     run(folder, "again")
-    for name in ("metrics.json", "posterior.png"):
-        assert (folder / "output" / name).read_bytes() == (folder / "again" / name).read_bytes()
+    for file in ("metrics.json", "report/posterior.png"):
+        assert (folder / "output" / file).read_bytes() == (folder / "again" / file).read_bytes()
 
 
-def test_stage_looks_behind_the_mask_of_each_image(
-    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def without_black(count: int, *, seed: int) -> Bytes:
+    """Random images in which only a mask can make a pixel black."""
+    return np.random.default_rng(seed).integers(1, 256, (count, 1, 28, 28), dtype=np.uint8)
+
+
+MASKED = [(kind, arguments) for kind, arguments in rows("samples") if kind in MASKING]
+
+
+@pytest.mark.parametrize(("kind", "given"), MASKED)
+def test_stage_uses_the_masks_that_corrupt_used(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, kind: str, given: Arguments
 ) -> None:
-    """Images that are among the examples themselves are what is nearest to them."""
-    folder = project("block", size=16)
+    """x_tilde = mask * x for each image that is measured, in whichever block of its split it was corrupted."""
+    monkeypatch.setattr(corrupting, "BLOCK", 5)
+    monkeypatch.setattr(posterior, "IMAGES", 7)
+    seen: dict[str, Array] = {}
+
+    def spy(x_tilde: Array, mask: Array, x: Array, *, kept: int) -> Indices:
+        seen.update(x_tilde=x_tilde, mask=mask)
+        return nearest(x_tilde, mask, x, kept=kept)
+
+    monkeypatch.setattr(posterior, "nearest", spy)
+    folder = project(kind, given, without_black)
+    run(folder)
+    measured = subset(7, 12, rng=stream(3, "subset", "test"))
+    assert len({place // 5 for place in measured}) == 3, "images of every block"
+    x = as_float(load_images(folder / "clean", "test")[measured])
+    assert np.array_equal(seen["x_tilde"], as_float(load_draws(folder / "noisy", "test")[0, measured]))
+    assert 0 < (seen["mask"] == 0).mean() < 1
+    assert np.abs(seen["mask"] * x - seen["x_tilde"]).max() <= np.finfo(np.float16).eps
+
+
+@pytest.mark.parametrize(("kind", "given"), [("block", {"size": 16}), ("erasure", {"rescale": True})])
+def test_stage_looks_behind_the_mask_of_each_image(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, kind: str, given: Arguments
+) -> None:
+    """Where the images are among the examples, each of them is what is nearest to itself."""
+    folder = project(kind, given)
     monkeypatch.setattr(posterior, "IMAGES", 5)
-    test, train = (np.load(folder / "clean" / f"{split}.npy") for split in ("test", "train"))
-    np.save(folder / "clean" / "train.npy", np.concatenate([test, train[len(test) :]]))
+    test, train = (load_images(folder / "clean", split) for split in ("test", "train"))
+    np.save(image_file(folder / "clean", "train"), np.concatenate([test, train[len(test) :]]))
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("kept: 5", "kept: 1"))
     metrics = run(folder)
@@ -290,8 +301,8 @@ def test_stage_looks_behind_the_mask_of_each_image(
 
 
 @pytest.mark.parametrize(("kind", "given"), [("blur", {}), ("gaussian", {"correlation_length": 1.0})])
-def test_stage_refuses_what_it_cannot_invert(project: Callable[..., Path], kind: str, given: dict[str, Any]) -> None:
-    folder = project(kind, **given)
-    with pytest.raises(ValueError, match=f"expected white gaussian noise or block, .* found {kind}"):
+def test_stage_refuses_what_it_cannot_invert(project: Callable[..., Path], kind: str, given: Arguments) -> None:
+    folder = project(kind, given)
+    with pytest.raises(ValueError, match=f"expected white gaussian noise or a corruption that masks, found {kind}$"):
         run(folder)
     assert not (folder / "output").exists()

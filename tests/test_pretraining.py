@@ -10,20 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.data.seeding import stream
-from dae.models import StackedEncoder, build
-from dae.models.compute import to_float
-from dae.params import CorruptionChoice
+from dae.core.compute import to_float
+from dae.core.models import build
+from dae.core.streams import stream
+from dae.networks.stacked import StackedEncoder
+from dae.registry import choose
 from dae.training import denoising, pretraining
 from dae.training.batches import Batches
 from dae.training.loop import Checkpoint, Fit
 from dae.training.pretraining import DenoisingLayer, pretrain
 from tests.conftest import TOLERANCES, blobs, training
+from tests.fitting import StopError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 X, X_VALIDATION = (to_float(torch.from_numpy(blobs(n, seed=n))) for n in (60, 20))
-MASKING, NONE = (CorruptionChoice.model_validate({"kind": "masking", "level": level}) for level in (0.25, 0.0))
+MASKING, NONE = (("masking", choose("corruptions", "masking", {"level": level})) for level in (0.25, 0.0))
 
 # What can be pretrained: the units, and how.
 KINDS: dict[str, dict[str, Any]] = {
@@ -34,13 +36,9 @@ KINDS: dict[str, dict[str, Any]] = {
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-class StopError(Exception):
-    """The power goes off."""
-
-
 def stack_of(*hidden: int, kind: str = "sdae") -> StackedEncoder:
-    card = {"hidden": list(hidden), "activation": KINDS[kind]["activation"]}
-    stack = build("stacked_encoder", card, seed=0, names=("stack",))
+    arguments = {"hidden": list(hidden), "activation": KINDS[kind]["activation"]}
+    stack = build(("stacked", arguments), seed=0, names=("stack",))
     assert isinstance(stack, StackedEncoder)
     return stack
 
@@ -230,7 +228,7 @@ def test_denoising_layer() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sdae", "sigmoid_sdae"])
-def test_what_is_in_0_1_is_judged_by_cross_entropy_and_rectified_codes_by_squares(
+def test_inputs_in_0_1_are_learnt_by_cross_entropy_and_rectified_codes_by_squares(
     tmp_path: Path, seen: list[tuple[Tensor, Batches]], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The loss of an epoch in which nothing moves, from the weights and the batches alone."""
@@ -251,8 +249,8 @@ def test_what_is_in_0_1_is_judged_by_cross_entropy_and_rectified_codes_by_square
         assert result.history[0]["train_loss"] == pytest.approx(float(expected), rel=TOLERANCES["network"])
 
 
-def test_a_stack_is_rectified_unless_its_card_says_otherwise() -> None:
-    stack = build("stacked_encoder", {"hidden": [12]}, seed=0, names=("stack",))
+def test_the_units_of_a_stack_are_rectified_by_default() -> None:
+    stack = build(("stacked", {"hidden": [12]}), seed=0, names=("stack",))
     assert bits(stack) == bits(stack_of(12))
     assert torch.equal(stack(X), stack_of(12)(X))
     assert not torch.equal(stack(X), stack_of(12, kind="dbn")(X))

@@ -1,4 +1,4 @@
-"""Whatever is written into params.yaml or an IDX file: a value that fits, or one line that says what does not."""
+"""Whatever is written into params.yaml or an IDX file is accepted, or refused with one line that says what is wrong."""
 
 import math
 from pathlib import Path
@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from dae.data.datasets import idx_bytes, parse_idx
-from dae.params import Params, check
+from dae.params import check
+from dae.params.whole import Params
+from dae.sources._idx import idx_bytes, parse_idx
 from tests.settings import SMALL
 
 Node = dict[str, Any]
@@ -45,11 +46,18 @@ def edited(place: tuple[Any, ...], value: Any) -> Node:
     return content
 
 
+def test_the_file_is_accepted_before_it_is_edited(tmp_path: Path) -> None:
+    """Otherwise every edit below would be refused for a reason of the file's own."""
+    path = tmp_path / "params.yaml"
+    YAML().dump(CONTENT, path)
+    assert isinstance(outcome(path), Params), outcome(path)
+
+
 @settings(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.sampled_from(places(CONTENT)), value=values)
-def test_any_value_anywhere_is_taken_or_named(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
+def test_any_value_in_any_place_is_accepted_or_named(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
     path = tmp_path / "params.yaml"
     YAML().dump(edited(place, value), path)
     found = outcome(path)

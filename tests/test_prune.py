@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.prune import remove
+from tools.prune import remove
 
 
 def test_a_folder_goes_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
@@ -22,6 +22,13 @@ def test_a_folder_goes_with_the_folders_that_are_empty_then(tmp_path: Path) -> N
     remove(tmp_path / "results/clean/b/history.csv", tmp_path)
     assert not list(tmp_path.iterdir())
     remove(tmp_path / "results/clean/b/history.csv", tmp_path)  # nothing there any more
+
+
+def test_a_folder_that_something_depends_on_stays(tmp_path: Path) -> None:
+    kept = tmp_path / "results/clean"
+    (kept / "a/model").mkdir(parents=True)
+    remove(kept / "a/model", tmp_path, {kept})
+    assert not list(kept.iterdir())
 
 
 @pytest.mark.parametrize("path", ["..", ".", "../other", "results/../../other"])

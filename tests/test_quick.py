@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dae.params import RESTORING, Params, check
-from stages.quick import MARKER, ROOT, _git, copy_project, reduce, sample, shrink
+from dae.params import check
+from dae.params.whole import RESTORING, Params
+from tools.quick import MARKER, ROOT, _git, copy_project, reduce, sample, shrink
 
 SECTIONS = ("datasets", "corruptions", "classifiers", *RESTORING, "stacked", "svm", "latent", "posterior", "ablations",
             "toy", "filters")  # fmt: skip
@@ -107,9 +108,9 @@ def test_the_order_of_the_entries_stays(params: Any) -> None:
 
 
 def test_comparisons_have_the_members_that_are_left(params: Any) -> None:
-    reduce(params, {"clean": ["gaussian_conv"], "noise2noise": ["gaussian_unet"], "upscaler": ["double"]})
+    reduce(params, {"clean": ["gaussian_conv", "downsample_edsr"], "noise2noise": ["gaussian_unet"]})
     assert params["comparisons"]["noise2noise"] == ["clean.gaussian_conv", "noise2noise.gaussian_unet"]
-    assert params["comparisons"]["upscaling"] == ["upscaler.double"]
+    assert params["comparisons"]["upscaling"] == ["clean.downsample_edsr"]
     assert not {"photons", "mri", "fashion"} & set(params["comparisons"])
 
 
@@ -138,6 +139,10 @@ def test_shrink(params: Any, tmp_path: Path) -> None:
     assert {dataset.limit for dataset in found.datasets.values()} == {123}
     assert not found.evaluation.require_gain
     assert found.patches.train == 123
+    assert found.baselines.images <= 123
+    rates = numbers(found.model_dump(), "learning_rate")
+    assert rates
+    assert max(rates) <= 0.002  # a few images bear no higher one
     assert left(found.model_dump()) == left(before)
     for section in SECTIONS:
         expected = [min(epochs, 1) for epochs in numbers(before[section], "epochs")]

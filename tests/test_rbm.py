@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.data.seeding import stream, torch_stream
+from dae.core.streams import stream, torch_stream
 from dae.training.batches import frozen
 from dae.training.loop import fit
 from dae.training.pretraining import RBM
@@ -132,7 +132,7 @@ def test_the_layer_that_is_trained_is_the_one_it_was_given() -> None:
     assert not torch.equal(linear.weight, before)
 
 
-def test_training_beats_pixels_that_know_nothing_of_each_other() -> None:
+def test_training_beats_independent_pixels() -> None:
     """Each pixel of the bars is on in half of them: independent pixels reach 9 log 1/2 at best, the data's entropy
     bounds the likelihood from above."""
     rbm = rbm_of(9, 12, scale=0.01)

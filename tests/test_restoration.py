@@ -1,15 +1,15 @@
-"""Gains over classical filters: paired by image, whichever of the test images each was measured on."""
+"""Gains over classical filters are paired by image, whichever test images each side was measured on."""
 
 import numpy as np
 import pytest
 
 from dae.evaluation.restoration import gains
-from dae.params import Evaluation
+from dae.settings import Evaluation
 from tests.conftest import TOLERANCES
 
 
 def test_gains_are_of_the_images_that_both_restored(evaluation: Evaluation) -> None:
-    """The denoiser is 1 dB better on each image; images are so different that any other pairing shows."""
+    """The denoiser is 1 dB better on each image, and images differ so much that any other pairing would be noticed."""
     difficulty = 10 * np.arange(100, dtype=np.float64)
     ours, theirs = np.arange(0, 100, 5), np.arange(0, 100, 2)
     filters = {"median": difficulty[theirs], "gaussian_filter": difficulty[theirs] - 2}

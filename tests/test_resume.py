@@ -1,4 +1,4 @@
-"""A training that was stopped goes on, and ends with the same bits as one that was not."""
+"""A training that was stopped goes on, and ends with the same bits as one that was not stopped."""
 
 import io
 from collections.abc import Iterator
@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.models.compute import to_float
+from dae.core.compute import to_float
+from dae.core.streams import torch_stream
+from dae.networks.cnn import cnn
+from dae.registry import kinds
 from dae.training.batches import Batch, frozen
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from dae.training.losses import build
-from stages import checkpoints
-from stages.checkpoints import fingerprint
+from stages import context
+from stages.context import fingerprint
 from tests.conftest import blobs
 from tests.fitting import NOISY, PAIRS, STREAM, N, StopError, bits, dropping, network, run, stop_after
 
@@ -31,7 +34,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path, schedule: st
     checkpoint = Checkpoint(tmp_path / "state.pt", "same")
     with pytest.raises(StopError):
         run(network(), settings=settings, checkpoint=checkpoint, on_epoch=stop_after(k))
-    seen: list[tuple[int, bool]] = []  # epoch, and whether it was trained now or is told again
+    seen: list[tuple[int, bool]] = []  # the epoch, and whether it was trained now or only reported again
     result = run(
         resumed,
         settings=settings,
@@ -56,22 +59,26 @@ def test_a_resumed_training_of_a_network_that_draws(tmp_path: Path) -> None:
     assert bits(resumed) == bits(whole)
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments"), [("l0", {}), ("adversarial", {"weight": 1.0, "learning_rate": 0.01, "channels": [4]})]
-)
-def test_a_resumed_training_with_a_loss_that_changes(tmp_path: Path, kind: str, arguments: dict[str, Any]) -> None:
-    """L0 by the share of the training that is done, the adversarial one by its discriminator and its optimiser."""
+# With these, the discriminator is one that matters after two epochs.
+ARGUMENTS: dict[str, dict[str, Any]] = {"adversarial": {"weight": 1.0, "learning_rate": 0.01, "channels": [4]}}
+
+
+@pytest.mark.parametrize("kind", kinds("losses"))
+def test_a_resumed_training_goes_on_with_its_loss(tmp_path: Path, kind: str) -> None:
+    """Losses may change: L0 with the progress of the training, the adversarial one with its discriminator."""
     clean = torch.from_numpy(blobs(N))
     noisy = to_float(clean) + torch.rand(2, *clean.shape, generator=torch.Generator().manual_seed(0))
     batches = frozen(noisy, clean, size=16, stream_of=STREAM)
     checkpoint = Checkpoint(tmp_path / "state.pt", "same")
+    with torch_stream(0, "classifier"):
+        classifier = cnn(channels=[2, 3], hidden=4)
 
     def trained(**options: Any) -> tuple[object, ...]:
-        model, loss = network(), build(kind, arguments, seed=0)
-        assert isinstance(loss, nn.Module)
+        model, loss = network(), build(kind, ARGUMENTS.get(kind, {}), seed=0, classifier=classifier)
         history = run(model, loss=loss, batches=batches, settings={"epochs": 4}, **options).history
-        weights = {name: value for name, value in loss.state_dict().items() if isinstance(value, Tensor)}
-        return bits(model), history, {name: value.numpy().tobytes() for name, value in weights.items()}
+        state = loss.state_dict() if isinstance(loss, nn.Module) else {}
+        weights = {name: value.numpy().tobytes() for name, value in state.items() if isinstance(value, Tensor)}
+        return bits(model), history, weights
 
     with pytest.raises(StopError):
         trained(checkpoint=checkpoint, on_epoch=stop_after(2))
@@ -135,7 +142,7 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
     assert bits(second) == bits(first)
 
 
-def test_a_checkpoint_of_another_making_is_not_taken_up(tmp_path: Path) -> None:
+def test_a_checkpoint_with_another_fingerprint_is_not_taken_up(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     with pytest.raises(StopError):
         run(network(), settings={"learning_rate": 0.5}, checkpoint=Checkpoint(path, "other"), on_epoch=stop_after(1))
@@ -161,7 +168,7 @@ def spoiled(content: bytes, how: str) -> bytes:
 
 
 def zeros_in_a_weight(content: bytes) -> bytes:
-    """The archive is whole, and PyTorch reads it without a word."""
+    """The archive opens, and PyTorch reads it without complaint."""
     weight = torch.load(io.BytesIO(content), weights_only=True)["model"]["0.weight"].numpy().tobytes()
     spoiled = content.replace(weight, bytes(len(weight)))
     assert spoiled != content
@@ -223,19 +230,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 
-def test_what_a_checkpoint_must_have_been_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_tells_params_data_and_code_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code is that of the library and of the stages."""
     one = fingerprint({"a": {"b": 1}}, ["0" * 32])
     assert one == fingerprint({"a": {"b": 1}}, ["0" * 32])
     assert one != fingerprint({"a": {"b": 2}}, ["0" * 32])
     assert one != fingerprint({"a": {"b": 1}}, ["1" * 32])
-    code = tmp_path / "stages" / "checkpoints.py"
-    code.parent.mkdir()
-    monkeypatch.setattr(checkpoints, "__file__", str(code))
-    made = []
-    for text in ("x = 1", "x = 2"):
-        code.write_text(text)
-        made.append(fingerprint({}, []))
-    assert made[0] != made[1]
+    monkeypatch.setattr(context, "__file__", str(tmp_path / "stages" / "context.py"))
+    made = [fingerprint({}, [])]
+    for code in ("stages/context.py", "src/dae/training/loop.py"):
+        for text in ("x = 1", "x = 2"):
+            (tmp_path / code).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / code).write_text(text)
+            made.append(fingerprint({}, []))
+    assert len(set(made)) == 5
 
 
 def test_checkpoints_leave_no_other_file(tmp_path: Path) -> None:

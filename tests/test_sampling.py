@@ -1,4 +1,4 @@
-"""Flows: pairs to learn the image from, samples by integrating it, and what samples of a posterior must satisfy."""
+"""Flows: the pairs they learn from, the samples that come of integrating them, and what exact samples satisfy."""
 
 from functools import partial
 from itertools import pairwise
@@ -10,23 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dae.data.seeding import stream
+from dae.core.compute import to_float
+from dae.core.images import Images
+from dae.core.streams import stream
 from dae.evaluation.metrics import mse
 from dae.evaluation.sampling import restore, spread_values
-from dae.models.compute import to_float
 from dae.training.batches import Batches, flow, flow_pair, frozen
 from tests.conftest import TOLERANCES, blobs, floats
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-Images = NDArray[np.float32]
 SIZE = 5
 STREAM = partial(stream, 0, "flow")
 ERRORS = TOLERANCES["standard_errors"]
 
 
 class Certain(nn.Module):
-    """What is known of an image that is certain, here 1 - x_tilde."""
+    """E[image | x_t] when x_tilde leaves no doubt about the image: it is 1 - x_tilde."""
 
     def forward(self, seen: Tensor) -> Tensor:
         return 1 - seen[:, :1]
@@ -102,7 +102,7 @@ def test_a_pair_of_a_flow_depends_on_its_generator_alone() -> None:
 
 
 def test_what_is_learned_is_what_is_integrated() -> None:
-    """What restores exactly is what has no training error: the same channels, the same scale."""
+    """The network that restores exactly has no training error: both sides mean the same channels and the same scale."""
     x_tilde = to_float(torch.from_numpy(blobs(30)))
     seen, target = flow_pair(x_tilde, 1 - x_tilde, STREAM("link"))
     assert torch.equal(Certain()(seen), target)
@@ -126,7 +126,7 @@ def test_stored_images_are_read_as_they_are_stored() -> None:
 
 
 @pytest.mark.parametrize("steps", [2, 3, 10, 100])
-def test_an_uncertain_image_is_sampled_as_heuns_method_has_it(steps: int) -> None:
+def test_an_uncertain_image_is_sampled_by_heuns_method(steps: int) -> None:
     """The equation is linear, dx/dt = c(t) x: x(1) = a z with a the product of the factors of the steps, and a -> s.
 
     Euler's factor over h = 1 / steps is 1 + h c(t), Heun's 1 + h (c(t) + c(t + h) (1 + h c(t))) / 2.
@@ -140,7 +140,7 @@ def test_an_uncertain_image_is_sampled_as_heuns_method_has_it(steps: int) -> Non
     assert draws.std() == pytest.approx(expected, rel=ERRORS / np.sqrt(2 * n))
 
 
-def test_more_steps_come_nearer_to_the_posteriors_width() -> None:
+def test_more_steps_come_nearer_to_the_width_of_the_posterior() -> None:
     x_tilde = np.zeros((40, 1, 20, 20), np.uint8)
     widths = [sampled(Gaussian(), x_tilde, steps=steps).std() for steps in (2, 10, 50, 250)]
     errors = [abs(width - Gaussian.S / 2) for width in widths]
@@ -174,7 +174,7 @@ def test_samples_images_and_batches_are_independent() -> None:
 
 
 def test_further_samples_and_further_images_of_a_batch_change_nothing() -> None:
-    """A batch's noise is named by where it begins: the first images of a set are restored as without the rest."""
+    """The noise of a batch is named after where it begins, so what follows does not change how images are restored."""
     x_tilde = blobs(9)
     draws = sampled(Gaussian(), x_tilde, samples=4)
     assert np.array_equal(sampled(Gaussian(), x_tilde, samples=2), draws[:2])
@@ -184,7 +184,7 @@ def test_further_samples_and_further_images_of_a_batch_change_nothing() -> None:
 
 
 def test_samples_are_images_whatever_the_network_says() -> None:
-    """A network of weights, so in half precision: finite, within [0, 1]; input and network are left as they were."""
+    """They are finite and within [0, 1] even if its weights are large; input and network are left as they were."""
     model = nn.Conv2d(3, 1, 3, padding=1).train()
     nn.init.constant_(model.weight, 2.0)
     x_tilde = blobs(6)
@@ -229,7 +229,7 @@ def test_spread_of_exact_samples(k: int) -> None:
         assert abs(values.mean() - expected[name] * s**2) < ERRORS * error, name
 
 
-def test_spread_of_one_sample_over_and_over_is_none() -> None:
+def test_a_sample_that_is_repeated_has_no_spread() -> None:
     draws, x, m = planted(2)
     found = spread_values(np.stack([draws[0]] * 4), x, m)
     assert (found["variance"] == 0).all()
@@ -237,7 +237,7 @@ def test_spread_of_one_sample_over_and_over_is_none() -> None:
 
 
 def test_spread_by_hand() -> None:
-    """Two samples 0 and 1 of a grey image 0.25, the reference 0.75."""
+    """The samples 0 and 1 of an image that is 0.25, whose reference is 0.75."""
     draws = np.stack([np.zeros((1, 1, 3, 3), np.float32), np.ones((1, 1, 3, 3), np.float32)])
     x, reference = np.full_like(draws[0], 0.25), np.full_like(draws[0], 0.75)
     assert {name: float(values[0]) for name, values in spread_values(draws, x, reference).items()} == {
@@ -250,7 +250,7 @@ def test_spread_by_hand() -> None:
     }
 
 
-def test_samples_that_are_too_narrow_or_too_wide_show() -> None:
+def test_samples_that_are_too_narrow_or_too_wide_are_noticed() -> None:
     draws, x, m = planted(8)
     for factor in (0.5, 2.0):
         found = spread_values(m + np.float32(factor) * (draws - m), x, m)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dae.models.compute import to_float
+from dae.core.compute import to_float
 from dae.training.batches import Batch
 from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
 from tests.conftest import TOLERANCES

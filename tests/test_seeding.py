@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dae
-from dae.data.seeding import stream, torch_stream
+from dae.core.streams import stream, torch_stream
 from tests.conftest import TOLERANCES
 
 NAMES = [
@@ -31,12 +31,12 @@ NAMES = [
 ]
 
 
-def test_equal_names_equal_numbers() -> None:
+def test_equal_names_give_equal_numbers() -> None:
     for seed, names in product((0, 1), NAMES):
         assert np.array_equal(stream(seed, *names).random(10), stream(seed, *names).random(10))
 
 
-def test_other_names_or_seeds_other_numbers() -> None:
+def test_other_names_or_seeds_give_other_numbers() -> None:
     first = [stream(seed, *names).random() for seed, names in product((0, 1, 2**40), NAMES)]
     assert len(set(first)) == len(first)
 
@@ -64,14 +64,14 @@ def test_a_stream_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 def test_known_first_numbers() -> None:
-    """Fixed once: a change would change every result of the project."""
+    """They are fixed for good: other numbers would change every result of the project."""
     numbers = stream(0, "corrupt", "gaussian", "train", 0, 0).integers(0, 2**63, 3)
     assert numbers.tolist() == [7395900502594365747, 7007612257827646839, 4400370785302459760]
 
 
 def test_another_process_draws_the_same_numbers() -> None:
-    """Not so with `hash()`, which is salted anew in every process."""
-    code = "from dae.data.seeding import stream; print(stream(3, 'name', 1).integers(0, 2**63))"
+    """`hash()` would not do: it is salted anew in every process."""
+    code = "from dae.core.streams import stream; print(stream(3, 'name', 1).integers(0, 2**63))"
     environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(dae.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == stream(3, "name", 1).integers(0, 2**63)
@@ -99,7 +99,7 @@ def test_torch_stream_leaves_the_global_generator_untouched_after_an_error() -> 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_torch_stream_by_name() -> None:
+def test_torch_streams_are_told_apart_by_seed_and_name() -> None:
     numbers = []
     for names in (("a",), ("a",), ("b",), ("a", "b")):
         with torch_stream(0, *names):
@@ -110,7 +110,7 @@ def test_torch_stream_by_name() -> None:
     assert len({tuple(values.tolist()) for values in numbers}) == 4
 
 
-def test_torch_stream_inside_another() -> None:
+def test_a_torch_stream_inside_another_leaves_it_untouched() -> None:
     with torch_stream(0, "outer"):
         expected = torch.rand(2)
     with torch_stream(0, "outer"):

@@ -1,4 +1,4 @@
-"""Sources in their order, each checked. No test uses the network."""
+"""Data sets from local folders and from the places that the kinds name, each checked. No test uses the network."""
 
 import http.client
 import urllib.error
@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from dae.data import sources
-from dae.data.datasets import IDX_FILES, idx_bytes
-from dae.data.sources import obtain
-from tests.small_sets import CLOTHES, DIGITS, OTHER, Files, sha256, write
+from dae import registry
+from dae.sources import ROOM, fashion_mnist, mnist, obtain
+from dae.sources._fetch import from_apt
+from dae.sources._idx import IDX_FILES, Files, idx_bytes
+from tests.small_sets import CLOTHES, DIGITS, OTHER, sha256, write
 
-FETCHERS = ("_torchvision", "_wheel", "_debian")
-DEBIAN = sources._debian
+KINDS = registry.kinds(ROOM)
+FETCHERS = ("from_mirrors", "from_wheel", "from_apt")
 
 
 def is_digits(arrays: dict[str, Any]) -> bool:
@@ -22,15 +23,15 @@ def is_digits(arrays: dict[str, Any]) -> bool:
 
 
 class World:
-    """What each fetcher does when it is asked, and which were asked."""
+    """What each way of fetching does when it is asked, and which were asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.reports: list[str] = []
         self.does: dict[str, Files | Exception] = {
-            "_torchvision": urllib.error.URLError("no route to host"),
-            "_wheel": ValueError("pip download: no matching distribution"),
-            "_debian": ValueError("apt-get download: Unable to locate package"),
+            "from_mirrors": urllib.error.URLError("no route to host"),
+            "from_wheel": ValueError("pip download: no matching distribution"),
+            "from_apt": ValueError("apt-get download: Unable to locate package"),
         }
 
     def fetcher(self, name: str) -> Callable[..., Files]:
@@ -43,36 +44,67 @@ class World:
 
         return fetch
 
-    def obtain(self, dataset: str, raw: Path) -> dict[str, Any]:
-        return obtain(dataset, raw, report=self.reports.append)
+    def obtain(self, source: str, raw: Path) -> dict[str, Any]:
+        return obtain(source, raw, report=self.reports.append)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """Small data sets in the place of MNIST and Fashion-MNIST, and no network."""
-    monkeypatch.setattr(sources, "SHA256", {"mnist": sha256(DIGITS), "fashion_mnist": sha256(CLOTHES)})
+    monkeypatch.setattr(mnist, "SHA256", sha256(DIGITS))
+    monkeypatch.setattr(fashion_mnist, "SHA256", sha256(CLOTHES))
     world = World()
-    for name in FETCHERS:
-        monkeypatch.setattr(sources, name, world.fetcher(name))
+    for kind in KINDS:
+        for name in FETCHERS:
+            if hasattr(registry.module(ROOM, kind), name):
+                monkeypatch.setattr(registry.module(ROOM, kind), name, world.fetcher(name))
     return world
 
 
+def files_of(kind: str) -> Files:
+    """Files that a kind takes in the small world."""
+    return {"mnist": DIGITS, "fashion_mnist": CLOTHES}.get(kind, OTHER)
+
+
 def test_checksums_of_mnist() -> None:
-    assert sources.SHA256["mnist"] == {
+    assert mnist.SHA256 == {
         "train_images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "train_labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         "test_images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     }
-    assert sources.WHEEL_SHA256 == "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
-    assert sources.WHEEL_MEMBER_SHA256 == "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
+    assert mnist.WHEEL_SHA256 == "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
+
+
+def test_the_kinds_are_those_of_the_lectures_and_files_of_ones_own() -> None:
+    assert set(KINDS) >= {"mnist", "fashion_mnist", "kmnist", "idx"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_file_says_of_its_kind(kind: str) -> None:
+    """The contract in dae.sources: named places that can be asked; a checksum of each of the four files, or of none."""
+    for name, fetch in registry.function(ROOM, kind)().items():
+        assert isinstance(name, str)
+        assert callable(fetch)
+    known = registry.constant(ROOM, kind, "SHA256")
+    assert not known or known.keys() == IDX_FILES.keys()
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in (known or {}).values())
+
+
+def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^kind: expected one of mnist, .*kmnist.*, found 'mnits'$"):
+        obtain("mnits", tmp_path, report=print)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("folder", ["", "mnist"])
-def test_local_files_are_taken_first(world: World, tmp_path: Path, folder: str, packed: bool) -> None:
-    write(tmp_path / folder, DIGITS, packed=packed)
-    assert is_digits(world.obtain("mnist", tmp_path))
+@pytest.mark.parametrize("in_its_own_folder", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_local_files_are_taken_first(
+    world: World, tmp_path: Path, kind: str, in_its_own_folder: bool, packed: bool
+) -> None:
+    write(tmp_path / kind if in_its_own_folder else tmp_path, files_of(kind), packed=packed)
+    arrays = world.obtain(kind, tmp_path)
+    assert {key: idx_bytes(array) for key, array in arrays.items()} == files_of(kind)
     assert world.asked == []
     assert world.reports == []
 
@@ -88,13 +120,14 @@ def test_the_data_sets_own_folder_comes_before_the_common_one(world: World, tmp_
     write(tmp_path, CLOTHES)
     write(tmp_path / "mnist", DIGITS)
     assert is_digits(world.obtain("mnist", tmp_path))
+    assert world.reports == []
     assert idx_bytes(world.obtain("fashion_mnist", tmp_path)["test_images"]) == CLOTHES["test_images"]
 
 
 def test_mirrors_come_before_the_wheel(world: World, tmp_path: Path) -> None:
-    world.does = {"_torchvision": DIGITS, "_wheel": DIGITS}
+    world.does = {"from_mirrors": DIGITS, "from_wheel": DIGITS}
     assert is_digits(world.obtain("mnist", tmp_path))
-    assert world.asked == ["_torchvision"]
+    assert world.asked == ["from_mirrors"]
 
 
 @pytest.mark.parametrize(
@@ -109,64 +142,81 @@ def test_mirrors_come_before_the_wheel(world: World, tmp_path: Path) -> None:
     ids=lambda failure: type(failure).__name__,
 )
 def test_the_wheel_comes_after_mirrors_that_fail(world: World, tmp_path: Path, failure: Exception) -> None:
-    world.does = {"_torchvision": failure, "_wheel": DIGITS}
+    world.does = {"from_mirrors": failure, "from_wheel": DIGITS}
     assert is_digits(world.obtain("mnist", tmp_path))
-    assert world.asked == ["_torchvision", "_wheel"]
-    assert any("torchvision" in line and "trying the next source" in line for line in world.reports)
+    assert world.asked == ["from_mirrors", "from_wheel"]
+    (line,) = world.reports
+    assert line == f"mnist could not be taken from torchvision's mirrors: {failure}"
 
 
 @pytest.mark.parametrize(
-    ("dataset", "packages"), [("mnist", ["_wheel"]), ("fashion_mnist", ["_debian"]), ("kmnist", [])]
+    ("source", "asked"),
+    [
+        ("mnist", ["from_mirrors", "from_wheel"]),
+        ("fashion_mnist", ["from_mirrors", "from_apt"]),
+        ("kmnist", ["from_mirrors"]),
+        ("idx", []),
+    ],
 )
-def test_a_package_is_asked_for_the_data_set_that_it_has(
-    world: World, tmp_path: Path, dataset: str, packages: list[str]
+def test_a_place_is_asked_for_the_data_set_that_it_has(
+    world: World, tmp_path: Path, source: str, asked: list[str]
 ) -> None:
-    with pytest.raises(ValueError, match=f"^{dataset}: no source had it"):
-        world.obtain(dataset, tmp_path)
-    assert world.asked == ["_torchvision", *packages]
+    with pytest.raises(ValueError, match=f"^{source} could not be taken from any source; "):
+        world.obtain(source, tmp_path)
+    assert world.asked == asked
+    assert len(world.reports) == len(asked)
 
 
 def test_clothes_of_the_debian_package_are_kept(world: World, tmp_path: Path) -> None:
-    world.does["_debian"] = CLOTHES
+    world.does["from_apt"] = CLOTHES
     assert idx_bytes(world.obtain("fashion_mnist", tmp_path)["train_images"]) == CLOTHES["train_images"]
     assert {path.name for path in (tmp_path / "fashion_mnist").iterdir()} == set(IDX_FILES.values())
 
 
-def test_digits_in_the_debian_package_are_refused(world: World, tmp_path: Path) -> None:
-    world.does["_debian"] = DIGITS
-    with pytest.raises(ValueError, match=r"dataset-fashion-mnist: train-images-idx3-ubyte: expected SHA-256"):
+@pytest.mark.parametrize(("files", "found"), [(DIGITS, "that of mnist"), (OTHER, "[0-9a-f]{64}")])
+def test_other_images_in_the_debian_package_are_refused(world: World, tmp_path: Path, files: Files, found: str) -> None:
+    world.does["from_apt"] = files
+    with pytest.raises(ValueError, match=rf"dataset-fashion-mnist: train-images-idx3-ubyte: .*, found {found}"):
         world.obtain("fashion_mnist", tmp_path)
     assert not (tmp_path / "fashion_mnist").exists()
 
 
-def test_a_machine_without_apt_is_a_source_that_failed(
+def test_a_machine_without_apt_is_a_source_that_is_not_there(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_debian", DEBIAN)
+    monkeypatch.setattr(fashion_mnist, "from_apt", from_apt)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match=r"^fashion_mnist: no source had it: .*; Debian's .*'apt-get'$"):
+    with pytest.raises(ValueError, match=r"^fashion_mnist could not be taken .*; Debian's .*'apt-get'$"):
         world.obtain("fashion_mnist", tmp_path)
-    assert world.asked == ["_torchvision"]
+    assert world.asked == ["from_mirrors"]
+    assert not any("Debian" in line for line in world.reports)
 
 
 def test_what_was_fetched_is_kept(world: World, tmp_path: Path) -> None:
-    world.does["_torchvision"] = DIGITS
+    world.does["from_mirrors"] = DIGITS
     world.obtain("mnist", tmp_path / "raw")
     kept = {path.name: path.read_bytes() for path in (tmp_path / "raw" / "mnist").iterdir()}
     assert kept == {IDX_FILES[key]: content for key, content in DIGITS.items()}
-    world.does["_torchvision"] = OSError("unplugged")
+    world.does["from_mirrors"] = OSError("unplugged")
     assert is_digits(world.obtain("mnist", tmp_path / "raw"))
-    assert world.asked == ["_torchvision"]
+    assert world.asked == ["from_mirrors"]
+
+
+def test_local_files_are_not_copied(world: World, tmp_path: Path) -> None:
+    write(tmp_path, DIGITS)
+    world.obtain("mnist", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(IDX_FILES.values())
 
 
 def test_the_error_lists_every_source_and_why_it_failed(world: World, tmp_path: Path) -> None:
     write(tmp_path, OTHER)
-    with pytest.raises(ValueError, match=r"^mnist: no source had it") as caught:
+    with pytest.raises(ValueError, match=r"^mnist could not be taken from any source; ") as caught:
         world.obtain("mnist", tmp_path)
     message = str(caught.value)
     assert "\n" not in message
     expected = (
-        f"folder {tmp_path / 'mnist'}: no train-images-idx3-ubyte",
+        f"put its four IDX files into {tmp_path / 'mnist'}. Tried: ",
+        f"folder {tmp_path / 'mnist'}: there is no train-images-idx3-ubyte",
         f"folder {tmp_path}: train-images-idx3-ubyte: expected SHA-256",
         "torchvision's mirrors: ",
         "no route to host",
@@ -178,7 +228,7 @@ def test_the_error_lists_every_source_and_why_it_failed(world: World, tmp_path: 
 
 
 def test_a_folder_that_is_not_there_is_no_news(world: World, tmp_path: Path) -> None:
-    world.does["_torchvision"] = DIGITS
+    world.does["from_mirrors"] = DIGITS
     world.obtain("mnist", tmp_path / "absent")
     assert world.reports == []
 
@@ -191,28 +241,48 @@ def test_one_wrong_byte_is_found(world: World, tmp_path: Path, key: str, packed:
     write(tmp_path, {**DIGITS, key: bytes(content)}, packed=packed)
     with pytest.raises(ValueError, match=rf"{IDX_FILES[key]}: expected SHA-256"):
         world.obtain("mnist", tmp_path)
-    assert world.reports[0].startswith(f"folder {tmp_path}: {IDX_FILES[key]}: expected SHA-256")
+    assert f"from folder {tmp_path}: {IDX_FILES[key]}: expected SHA-256" in world.reports[0]
 
 
 def test_a_damaged_gz_is_reported_and_the_next_source_tried(world: World, tmp_path: Path) -> None:
     write(tmp_path, DIGITS, packed=True)
     path = tmp_path / "train-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-6])
-    world.does["_torchvision"] = DIGITS
+    world.does["from_mirrors"] = DIGITS
     assert is_digits(world.obtain("mnist", tmp_path))
     (line,) = world.reports
     assert str(path) in line
 
 
 @pytest.mark.parametrize(
-    ("dataset", "files"), [("mnist", CLOTHES), ("fashion_mnist", DIGITS), ("kmnist", DIGITS), ("kmnist", CLOTHES)]
+    ("source", "files"), [("mnist", CLOTHES), ("fashion_mnist", DIGITS), ("kmnist", DIGITS), ("kmnist", CLOTHES)]
 )
-def test_files_of_another_data_set_are_refused(world: World, tmp_path: Path, dataset: str, files: Files) -> None:
+def test_files_of_another_data_set_are_refused(world: World, tmp_path: Path, source: str, files: Files) -> None:
     write(tmp_path, files)
-    world.does["_torchvision"] = files
-    with pytest.raises(ValueError, match=rf"^{dataset}: no source had it.*expected"):
-        world.obtain(dataset, tmp_path)
-    assert not (tmp_path / dataset).exists()
+    world.does["from_mirrors"] = files
+    owner = "mnist" if files is DIGITS else "fashion_mnist"
+    expected = rf"train-images-idx3-ubyte: expected the file of {source}, found that of {owner}"
+    with pytest.raises(ValueError, match=rf"^{source} could not be taken .*{expected}; .*{expected}"):
+        world.obtain(source, tmp_path)
+    assert not (tmp_path / source).exists()
+
+
+@pytest.mark.parametrize("key", IDX_FILES)
+def test_one_file_of_another_data_set_is_refused(world: World, tmp_path: Path, key: str) -> None:
+    write(tmp_path, {**OTHER, key: DIGITS[key]})
+    with pytest.raises(ValueError, match=rf"{IDX_FILES[key]}: expected the file of kmnist, found that of mnist"):
+        world.obtain("kmnist", tmp_path)
+
+
+def test_a_file_that_two_data_sets_share(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that were made from MNIST's have the labels of MNIST."""
+    files = {**CLOTHES, "train_labels": DIGITS["train_labels"]}
+    monkeypatch.setattr(fashion_mnist, "SHA256", sha256(files))
+    write(tmp_path / "fashion_mnist", files)
+    write(tmp_path / "mnist", DIGITS)
+    world.obtain("fashion_mnist", tmp_path)
+    world.obtain("mnist", tmp_path)
+    assert world.reports == []
 
 
 def test_a_data_set_without_known_checksums(world: World, tmp_path: Path) -> None:
@@ -220,7 +290,14 @@ def test_a_data_set_without_known_checksums(world: World, tmp_path: Path) -> Non
     assert idx_bytes(world.obtain("kmnist", tmp_path)["train_images"]) == OTHER["train_images"]
 
 
-def test_a_data_set_without_known_checksums_is_still_parsed(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["kmnist", "idx"])
+def test_files_without_known_checksums_are_still_parsed(world: World, tmp_path: Path, source: str) -> None:
     write(tmp_path, {**OTHER, "test_labels": OTHER["test_labels"][:-1]})
-    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte: header says"):
-        world.obtain("kmnist", tmp_path)
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte: expected 4 bytes, as the header says"):
+        world.obtain(source, tmp_path)
+
+
+def test_idx_takes_any_files(world: World, tmp_path: Path) -> None:
+    """Also those that another kind knows: a corrupted MNIST still has the labels of MNIST."""
+    write(tmp_path, {**OTHER, "train_labels": DIGITS["train_labels"]})
+    assert idx_bytes(world.obtain("idx", tmp_path)["train_labels"]) == DIGITS["train_labels"]

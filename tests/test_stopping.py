@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from dae.data.files import read_csv
+from dae.core.files import read_csv
 from stages.common import alone
 from tests.pipeline import environment, finished_project
 
 EPOCHS = 40
-ARGUMENTS = ["clean", "gaussian_conv", "data/corrupted/gaussian", "data/prepared/mnist", "results/clean/gaussian_conv"]
+OUT, CHECKPOINTS = "results/clean/gaussian_conv", ".checkpoints/train_clean/gaussian_conv"
+ARGUMENTS = [
+    *("clean", "gaussian_conv", "--noisy", "data/corrupted/gaussian", "--clean", "data/prepared/mnist"),
+    *("--out", OUT),
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,8 @@ def test_a_stopped_training_goes_on(project: Path, number: signal.Signals) -> No
     params = yaml.load(project / "params.yaml")
     params["clean"]["gaussian_conv"] |= {"epochs": EPOCHS, "weight_decay": int(number) / 1e6}  # of another making
     yaml.dump(params, project / "params.yaml")
-    before = (project / "results/clean/gaussian_conv/metrics.json").read_bytes()
+    before = {path: path.read_bytes() for path in (project / OUT).rglob("*") if path.is_file()}
+    assert before
 
     stopped = train(project)
     assert stopped.stderr
@@ -50,22 +55,23 @@ def test_a_stopped_training_goes_on(project: Path, number: signal.Signals) -> No
             stopped.send_signal(number)
     assert stopped.wait() == 130, lines
     assert "Traceback" not in "".join(lines)
-    assert lines[-1].startswith("interrupted; `dvc repro` goes on")
-    assert list((project / ".checkpoints/train_clean/gaussian_conv").iterdir())
-    assert (project / "results/clean/gaussian_conv/metrics.json").read_bytes() == before
+    assert lines[-1].startswith("interrupted; `make run` goes on")
+    assert list((project / CHECKPOINTS).iterdir())
+    assert {path: path.read_bytes() for path in (project / OUT).rglob("*") if path.is_file()} == before
+    assert not list((project / "results").rglob("*.tmp"))
 
     resumed = train(project)
     _, output = resumed.communicate()
     assert resumed.returncode == 0, output
     assert "goes on after epoch" in output
     assert f"epoch 2/{EPOCHS}" not in output
-    rows = read_csv(project / "results/clean/gaussian_conv/history.csv")
+    rows = read_csv(project / OUT / "history.csv")
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
-    assert not (project / ".checkpoints/train_clean/gaussian_conv").exists()
+    assert not (project / CHECKPOINTS).exists()
 
 
 def test_a_stage_at_work_is_not_begun_a_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `dvc repro` would after DVC alone was killed."""
+    """As a second `make run` would where only the first one's own process was killed."""
     monkeypatch.chdir(tmp_path)
     first = alone("train_clean@conv")
     with pytest.raises(ValueError, match=r"^train_clean@conv: another process is at work on it"):
@@ -73,3 +79,11 @@ def test_a_stage_at_work_is_not_begun_a_second_time(tmp_path: Path, monkeypatch:
     alone("train_clean@unet").release()
     first.release()
     alone("train_clean@conv").release()
+
+
+@pytest.mark.parametrize("stage", ["toy@x/../../../y", "toy@x; rm *", "plot"])
+def test_the_lock_of_a_stage_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    lock = alone(stage)
+    assert [path.parent for path in tmp_path.rglob("*.lock")] == [tmp_path / ".dvc/tmp/stages"]
+    lock.release()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dae.data.files import read_csv, write_csv, write_json
-from dae.params import RESTORING
+from dae.core.files import read_csv, write_csv, write_json
+from dae.params.whole import RESTORING
 from dae.summary import COLUMNS, Row, gather, history, interval, markdown, table
 
 Figures = dict[str, Any]
@@ -36,7 +36,7 @@ def plant(path: Path, content: Figures) -> None:
 
 
 def plant_denoiser(results: Path, section: str, name: str, psnr: float, **more: Any) -> None:
-    """Its figures are `psnr` and what lies so many units above it."""
+    """Its figures are `psnr` and numbers that lie 1, 2, 3, ... above it."""
     corruption = {"name": "gaussian", "kind": "gaussian", "sigma": 0.5}
     params = {"corruption": corruption, "model": {"kind": name}, "loss": {"kind": "mse"}, "epochs": 3, "images": 100}
     plant(results / section / name / "model" / "params.json", params)
@@ -66,10 +66,10 @@ def plant_classifier(results: Path, section: str, name: str, error: float, train
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """What the stages leave of ITEMS, and of an entry that was dropped."""
+    """What the stages leave behind for ITEMS, and for an entry that was dropped."""
     filters = {"median": around("psnr", 15.0), "total_variation": around("psnr", 16.0)}
     filters["median"]["tuning_mse"] = 0.02
-    plant(tmp_path / "baselines" / "gaussian" / "metrics.json", {"best_filter": "total_variation", **filters})
+    plant(tmp_path / "baselines" / "gaussian" / "metrics.json", {"best_baseline": "total_variation", **filters})
     plant_denoiser(tmp_path, "clean", "conv", 20.0)
     plant_denoiser(tmp_path, "clean", "unet", 22.0)
     plant_denoiser(tmp_path, "clean", "dropped", 30.0)
@@ -117,21 +117,21 @@ def test_the_gain_is_over_the_filter_that_was_chosen_on_validation_images(
     results: Path, rows: dict[tuple[str, str], Row]
 ) -> None:
     row = rows["clean", "conv"]
-    assert (row["best_filter"], row["psnr_best_filter"]) == ("total_variation", 16.0)
+    assert (row["best_baseline"], row["psnr_best_baseline"]) == ("total_variation", 16.0)
     assert [row[f"gain{end}"] for end in ENDS] == [26, 25, 28]
-    filters = {"best_filter": "median", "median": around("psnr", 15.0), "total_variation": around("psnr", 16.0)}
+    filters = {"best_baseline": "median", "median": around("psnr", 15.0), "total_variation": around("psnr", 16.0)}
     plant(results / "baselines" / "gaussian" / "metrics.json", filters)  # the worse one on test images
     row = next(row for row in gather(results, ITEMS) if (row["section"], row["name"]) == ("clean", "conv"))
-    assert (row["best_filter"], row["psnr_best_filter"]) == ("median", 15.0)
+    assert (row["best_baseline"], row["psnr_best_baseline"]) == ("median", 15.0)
     assert [row[f"gain{end}"] for end in ENDS] == [25, 24, 27]
 
 
 def test_where_no_filter_helps_the_gain_is_over_the_input_on_all_images(results: Path) -> None:
-    filters = {"best_filter": "input", "input": around("psnr", 17.0), "median": around("psnr", 15.0)}
+    filters = {"best_baseline": "input", "input": around("psnr", 17.0), "median": around("psnr", 15.0)}
     plant(results / "baselines" / "gaussian" / "metrics.json", filters)
     plant_denoiser(results, "clean", "conv", 20.0, **around("gain_over_input", 10.75))
     (row,) = gather(results, ["clean.conv"])
-    assert (row["best_filter"], row["psnr_best_filter"]) == ("input", row["psnr_input"])
+    assert (row["best_baseline"], row["psnr_best_baseline"]) == ("input", row["psnr_input"])
     assert [row[f"gain{end}"] for end in ENDS] == [10.75, 9.75, 12.75]
 
 
@@ -163,9 +163,10 @@ def test_the_table_on_disk_has_every_column_and_is_empty_where_nothing_was_measu
     assert {key for row in rows.values() for key in row} == set(COLUMNS)
     write_csv(results / "summary.csv", [*rows.values()], COLUMNS)
     again = read_csv(results / "summary.csv")
-    for row, read in zip(rows.values(), again, strict=True):
-        assert tuple(read) == COLUMNS
-        assert {key: value for key, value in read.items() if value != ""} == row
+    filled = [{key: value for key, value in read.items() if value != ""} for read in again]
+    assert {tuple(read) for read in again} == {COLUMNS}
+    assert filled == [*rows.values()]
+    assert markdown(filled) == markdown([*rows.values()])
 
 
 def test_a_missing_file_is_named(results: Path) -> None:
@@ -194,9 +195,9 @@ def test_history(tmp_path: Path) -> None:
 
 
 def test_markdown(results: Path) -> None:
-    """Denoisers and classifiers in a table each; accuracies in per cent."""
+    """Denoisers and classifiers have a table each, and accuracies are percentages."""
     assert markdown(gather(results, ["classifiers.digits", "clean.conv", "svm.kernel"])) == (
-        "| denoiser | corruption | input, dB | PSNR, dB | gain over the best filter, dB | SSIM | sharpness "
+        "| denoiser | corruption | input, dB | PSNR, dB | gain over the best baseline, dB | SSIM | sharpness "
         "| M on corrupted, % | M on restored, % |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         "| clean: conv | gaussian | 9.25 | 20.00 [19.00, 22.00] | 26.00 [25.00, 28.00] (total variation) "

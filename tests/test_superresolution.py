@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.models import UPSCALERS, parameter_count
-from dae.models.superresolution import MDSR, edsr, mdsr
+from dae.core.models import build, parameter_count
+from dae.networks.edsr import edsr
+from dae.networks.mdsr import MDSR, mdsr
 from tests.conftest import TOLERANCES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,7 +57,7 @@ def test_forward_pass_of_edsr(factor: int, steps: list[int]) -> None:
 
 @pytest.mark.parametrize("kind", ["edsr", "mdsr"])
 def test_no_normalisation(kind: str) -> None:
-    layers = {type(layer).__name__ for layer in UPSCALERS[kind]().modules()}
+    layers = {type(layer).__name__ for layer in build((kind, {}), seed=0, names=("a",)).modules()}
     assert not [name for name in layers if "Norm" in name]
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from dae.data.seeding import stream
+from dae.core.streams import stream
 from dae.evaluation.svm import Features, Labels, choose_and_classify
-from dae.params import Svm
+from dae.params.sections import Svm
 
 Set = tuple[Features, Labels]
 
 
 def rings(count: int, name: str) -> Set:
-    """Points in 6 dimensions: two rings around one centre in the first two, which no line separates, small noise."""
+    """Points in six dimensions: the first two show two rings around one centre, the others small noise."""
     rng = stream(0, "rings", name)
     labels = rng.integers(0, 2, count).astype(np.uint8)
     angle, radius = rng.uniform(0, 2 * np.pi, count), 1.0 + labels
@@ -24,9 +24,10 @@ def rings(count: int, name: str) -> Set:
     return x.astype(np.float32), labels
 
 
-def settings(**changes: Any) -> Svm:
+def options(**changes: Any) -> dict[str, Any]:
+    """The keyword arguments that an entry of `svm` stands for, as the stage hands them over."""
     entry = {"dataset": "rings", "images": 300, "tuning_images": 150, "components": 2, "c": [10.0], "gamma": [1.0]}
-    return Svm.model_validate({**entry, **changes})
+    return Svm.model_validate({**entry, **changes}).model_dump(exclude={"dataset"})
 
 
 TRAIN, VALIDATION, TEST = rings(300, "train"), rings(200, "validation"), rings(200, "test")
@@ -34,7 +35,7 @@ TRAIN, VALIDATION, TEST = rings(300, "train"), rings(200, "validation"), rings(2
 
 @pytest.mark.parametrize("components", [None, 2, 50], ids=["raw", "two", "more than there are"])
 def test_rings_are_separated(components: int | None) -> None:
-    chosen = choose_and_classify(TRAIN, VALIDATION, TEST[0], settings=settings(components=components))
+    chosen = choose_and_classify(TRAIN, VALIDATION, TEST[0], **options(components=components))
     assert chosen.predicted.dtype == np.uint8
     np.testing.assert_array_equal(chosen.predicted, TEST[1])
     assert 0 < chosen.support_vectors < len(TRAIN[0])
@@ -43,7 +44,7 @@ def test_rings_are_separated(components: int | None) -> None:
 def test_components_are_those_of_largest_variance() -> None:
     """One component of a ring leaves labels mixed; the noise alone, the last of six, would leave nothing."""
     errors = [
-        np.mean(choose_and_classify(TRAIN, VALIDATION, TEST[0], settings=settings(components=n)).predicted != TEST[1])
+        np.mean(choose_and_classify(TRAIN, VALIDATION, TEST[0], **options(components=n)).predicted != TEST[1])
         for n in (1, 2)
     ]
     assert errors[1] == 0
@@ -51,22 +52,24 @@ def test_components_are_those_of_largest_variance() -> None:
 
 
 def test_raw_pixels_give_what_scikit_learn_gives() -> None:
-    x, labels = TRAIN[0], TRAIN[1] ^ (stream(0, "wrong").random(300) < 0.4)  # labels hard to learn: few images show it
-    options = {"C": 0.5, "gamma": 0.7}
-    entry = settings(components=None, c=[0.5], gamma=[0.7])
-    chosen = choose_and_classify((x, labels), VALIDATION, TEST[0], settings=entry)
-    machine = SVC(**options).fit(x, labels)
+    x, labels = (
+        TRAIN[0],
+        TRAIN[1] ^ (stream(0, "wrong").random(300) < 0.4),
+    )  # so hard to learn that the number of images matters
+    chosen = choose_and_classify((x, labels), VALIDATION, TEST[0], **options(components=None, c=[0.5], gamma=[0.7]))
+    machine = SVC(C=0.5, gamma=0.7).fit(x, labels)
     np.testing.assert_array_equal(chosen.predicted, machine.predict(TEST[0]))
     assert chosen.support_vectors == machine.n_support_.sum()
     few, all_ = (
-        100 * np.mean(SVC(**options).fit(x[:n], labels[:n]).predict(VALIDATION[0]) != VALIDATION[1]) for n in (150, 300)
+        100 * np.mean(SVC(C=0.5, gamma=0.7).fit(x[:n], labels[:n]).predict(VALIDATION[0]) != VALIDATION[1])
+        for n in (150, 300)
     )
     assert chosen.validation_errors == {"c_0.5_gamma_0.7": few} != {"c_0.5_gamma_0.7": all_}
 
 
 def test_every_pair_is_tried_and_the_best_on_validation_is_taken() -> None:
     c, gamma = [0.01, 10.0], [1e-4, 1.0, 1e4]
-    chosen = choose_and_classify(TRAIN, VALIDATION, TEST[0], settings=settings(c=c, gamma=gamma))
+    chosen = choose_and_classify(TRAIN, VALIDATION, TEST[0], **options(c=c, gamma=gamma))
     assert set(chosen.validation_errors) == {f"c_{a:g}_gamma_{b:g}" for a, b in product(c, gamma)}
     best = chosen.validation_errors[f"c_{chosen.c:g}_gamma_{chosen.gamma:g}"]
     assert best == min(chosen.validation_errors.values()) < max(chosen.validation_errors.values())
@@ -74,28 +77,28 @@ def test_every_pair_is_tried_and_the_best_on_validation_is_taken() -> None:
 
 
 def test_the_choice_follows_the_validation_labels() -> None:
-    """With validation labels turned round, the pair that is worst otherwise is best."""
+    """Where the validation labels are swapped, the pair that was worst is best."""
     turned = VALIDATION[0], 1 - VALIDATION[1]
-    grid = settings(c=[10.0], gamma=[1e-4, 1.0])
-    assert choose_and_classify(TRAIN, VALIDATION, TEST[0], settings=grid).gamma == 1.0
-    assert choose_and_classify(TRAIN, turned, TEST[0], settings=grid).gamma == 1e-4
+    grid = options(c=[10.0], gamma=[1e-4, 1.0])
+    assert choose_and_classify(TRAIN, VALIDATION, TEST[0], **grid).gamma == 1.0
+    assert choose_and_classify(TRAIN, turned, TEST[0], **grid).gamma == 1e-4
 
 
 def test_the_choice_does_not_depend_on_the_test_images() -> None:
-    grid = settings(c=[0.1, 10.0], gamma=[0.1, 1.0])
-    one = choose_and_classify(TRAIN, VALIDATION, TEST[0], settings=grid)
-    other = choose_and_classify(TRAIN, VALIDATION, 100 * TEST[0][:7], settings=grid)
+    grid = options(c=[0.1, 10.0], gamma=[0.1, 1.0])
+    one = choose_and_classify(TRAIN, VALIDATION, TEST[0], **grid)
+    other = choose_and_classify(TRAIN, VALIDATION, 100 * TEST[0][:7], **grid)
     assert (one.c, one.gamma, one.validation_errors) == (other.c, other.gamma, other.validation_errors)
     assert len(other.predicted) == 7
 
 
 @pytest.mark.parametrize("components", [None, 2])
 def test_only_the_first_images_are_learned_from(components: int | None) -> None:
-    few = settings(images=100, tuning_images=50, components=components)
+    few = options(images=100, tuning_images=50, components=components)
     spoiled = TRAIN[0].copy(), TRAIN[1].copy()
     spoiled[0][100:, 0] *= 9  # another first component
     spoiled[0][200:, 0] /= 9
     spoiled[1][100:] ^= 1
-    one, other = (choose_and_classify(train, VALIDATION, TEST[0], settings=few) for train in (TRAIN, spoiled))
+    one, other = (choose_and_classify(train, VALIDATION, TEST[0], **few) for train in (TRAIN, spoiled))
     np.testing.assert_array_equal(one.predicted, other.predicted)
     assert one.validation_errors == other.validation_errors

@@ -13,9 +13,16 @@ import pytest
 from mlflow import MlflowClient
 
 from dae import courier, tracking
+from stages.context import home
 
 REFUSING = "http://127.0.0.1:9"  # nothing listens there
-SCRIPT = "from dae import tracking\nwith tracking.run('stage', None, {}) as record: record.metrics({'m': 1})\n"
+NOT_SENT = "warning: the run could not be sent to MLflow"
+SCRIPT = """
+from pathlib import Path
+from dae import tracking
+with tracking.run("stage", {}, root=Path.cwd(), tags={}, artifacts={}) as record:
+    record.metrics({"m": 1})
+"""
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def deliver_until_none_waits(root: Path) -> tuple[int, int]:
     sent = failed = 0
     ends = time.monotonic() + 120
     while waiting(root) and not failed and time.monotonic() < ends:
-        done, failed = courier.deliver_all()
+        done, failed = courier.deliver_all(root)
         sent += done
         time.sleep(0.05)
     return sent, failed
@@ -63,9 +70,10 @@ def nothing_left(root: Path) -> bool:
 
 
 def a_stage(root: Path) -> None:
-    with tracking.run("stage", "item", {"a": {"b": 1}, "c": [1, 2]}) as record:
+    params = {"a": {"b": 1}, "c": [1, 2]}
+    with tracking.run("stage@item", params, root=root, tags={"stage": "stage"}, artifacts={"a.diff": "+"}) as record:
         record.epoch({"epoch": 1, "loss": 0.5}, 0.1)
-        record.epoch({"epoch": 2, "loss": 0.25}, 0.1)
+        record.epoch({"epoch": 2, "loss": 0.250004}, 0.1)
         (root / "note.txt").write_text("text")
         record.artifact(root / "note.txt", "notes")
         record.input(root / "note.txt", "train")
@@ -78,6 +86,8 @@ def test_a_run_is_complete_and_its_journal_gone(root: Path) -> None:
     assert run.info.run_name == "stage@item"
     assert run.info.status == "FINISHED"
     assert run.data.params == {"a.b": "1", "c": "[1, 2]"}
+    assert run.data.tags["stage"] == "stage"
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"a.diff", "notes"}
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 0.5), (2, 0.25)]
     assert [file.path for file in client.list_artifacts(run.info.run_id, "notes")] == ["notes/note.txt"]
     assert run.inputs.dataset_inputs[0].dataset.digest == "1cb251ec0d568de6a929b520c4aed8d1"  # md5 of "text"
@@ -123,12 +133,12 @@ def test_a_store_that_is_away_costs_one_warning_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSING)
     a_stage(root)
-    assert capsys.readouterr().err.count("warning: MLflow") == 1
+    assert capsys.readouterr().err.count(NOT_SENT) == 1
     assert len(waiting(root)) == 1
-    assert courier.deliver_all() == (0, 1)
+    assert courier.deliver_all(root) == (0, 1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert courier.deliver_all() == (1, 0)
-    assert courier.deliver_all() == (0, 0)
+    assert courier.deliver_all(root) == (1, 0)
+    assert courier.deliver_all(root) == (0, 0)
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["loss"] == 0.25
@@ -143,7 +153,7 @@ def test_a_server_that_hangs_costs_thirty_seconds_at_most(
     began = time.monotonic()
     a_stage(root)
     assert time.monotonic() - began < 4
-    assert capsys.readouterr().err.count("warning: MLflow") == 1
+    assert capsys.readouterr().err.count(NOT_SENT) == 1
     assert len(waiting(root)) == 1
 
 
@@ -187,10 +197,10 @@ def test_two_that_deliver_at_once_send_every_run_once(root: Path, monkeypatch: p
     monkeypatch.setattr(tracking, "_call_courier", lambda box, key: None)
     monkeypatch.setattr(tracking, "PATIENCE", 0.0)
     a_stage(root)
-    assert courier.deliver_all() == (1, 0)  # opens the store, which takes longer than to send the rest
+    assert courier.deliver_all(root) == (1, 0)  # opens the store, which takes longer than to send the rest
     for _ in range(30):
         a_stage(root)
-    call(tracking.outbox(), tracking._key())
+    call(tracking.outbox(root), tracking._key())
     ends = time.monotonic() + 60
     while len(waiting(root)) == 30 and time.monotonic() < ends:
         time.sleep(0.02)  # the courier loads MLflow
@@ -228,7 +238,7 @@ def test_a_delivery_that_was_cut_off_gets_no_double(root: Path, monkeypatch: pyt
 
 def test_a_failed_stage_is_a_failed_run(root: Path) -> None:
     def fail() -> None:
-        with tracking.run("stage", None, {}):
+        with tracking.run("stage", {}, root=root, tags={}, artifacts={}):
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
@@ -237,7 +247,7 @@ def test_a_failed_stage_is_a_failed_run(root: Path) -> None:
 
 
 def test_a_killed_stage_is_a_killed_run(root: Path) -> None:
-    script = SCRIPT.replace("record.metrics({'m': 1})", "print(flush=True); import time; time.sleep(60)")
+    script = SCRIPT.replace('record.metrics({"m": 1})', "print(flush=True); import time; time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -274,8 +284,8 @@ def test_a_courier_ends_when_there_is_nothing_to_do(root: Path, monkeypatch: pyt
 
 
 def test_home_is_the_checkout_that_made_a_temporary_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tracking.home() == root.resolve()
+    assert home() == root.resolve()
     inside = root / ".dvc" / "tmp" / "exps" / "tmp123"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
-    assert tracking.home() == root.resolve()
+    assert home() == root.resolve()

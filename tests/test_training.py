@@ -8,24 +8,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.data.seeding import torch_stream
-from dae.models import build
-from dae.models.compute import error_rate, evaluating, mean_loss, to_float
-from dae.params import CorruptionChoice
+from dae.core.compute import error_rate, evaluating, mean_loss, to_float
+from dae.core.models import build
+from dae.core.streams import torch_stream
+from dae.losses.mse import mse
+from dae.losses.sse_half import sse_half
 from dae.training.batches import Batch, in_order, supervised
 from dae.training.denoising import fit_denoiser
-from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint
-from dae.training.losses import cross_entropy, mse, sse_half
+from dae.training.loop import OPTIMIZERS, SCHEDULES, Checkpoint, Fit
+from dae.training.losses import cross_entropy
+from dae.training.supervised import fit_classifier
 from tests.conftest import TOLERANCES, blobs, training
 from tests.fitting import CLEAN, NOISY, PAIRS, STREAM, N, bits, dropping, network, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+LABELS = torch.arange(N, dtype=torch.uint8) % 10
+
 
 @pytest.mark.parametrize(("kind", "loss", "rate"), [("conv", mse, 4e-3), ("deep_conv", sse_half, 1e-3)])
 def test_a_few_images_can_be_learnt_by_heart(kind: str, loss: Any, rate: float) -> None:
     x = to_float(torch.from_numpy(blobs(4)))
-    model = build(kind, {}, seed=0, names=("a",))
+    model = build((kind, {}), seed=0, names=("a",))
 
     def pairs(epoch: int) -> Iterator[Batch]:
         yield x, x
@@ -44,15 +48,18 @@ def test_a_few_images_can_be_learnt_by_heart(kind: str, loss: Any, rate: float) 
     assert figures(model)["loss"] < 0.2 * float(x.var())  # 1: the best constant
 
 
-def test_labels_can_be_learnt_by_heart() -> None:
-    x, labels = CLEAN, torch.arange(N, dtype=torch.uint8) % 10
+def classifier() -> nn.Module:
     with torch_stream(0, "weights"):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def test_labels_can_be_learnt_by_heart() -> None:
+    model = classifier()
 
     def figures(model: nn.Module) -> dict[str, float]:
-        return {"error": error_rate(model, in_order(x, labels))}
+        return {"error": error_rate(model, in_order(CLEAN, LABELS))}
 
-    batches = supervised(x, labels, size=16, stream_of=STREAM)
+    batches = supervised(CLEAN, LABELS, size=16, stream_of=STREAM)
     result = run(model, loss=cross_entropy, batches=batches, validate=figures, settings={"epochs": 80})
     assert result.best_value == 0
     assert figures(model)["error"] == 0
@@ -75,7 +82,7 @@ def test_same_arguments_same_bits() -> None:
     assert bits(first) == bits(second)
 
 
-def test_auto_trains_as_the_precision_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_trains_exactly_as_the_precision_that_it_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(precision: str) -> dict[str, bytes]:
         run(model := network(), settings={"precision": precision})
         return bits(model)
@@ -102,7 +109,7 @@ def test_what_a_network_draws_comes_from_its_own_stream() -> None:
 
 @pytest.mark.parametrize(("values", "best"), [([3.0, 1.0, 2.0], 2), ([1.0, 1.0, 2.0], 2), ([3.0, 2.0, 1.0], 3)])
 def test_the_best_epoch_is_restored(values: list[float], best: int) -> None:
-    """Of equals the later; the first figure decides, not the others."""
+    """Of equal values the later epoch wins, and only the first figure counts."""
     model, states = network(), []
 
     def figures(model: nn.Module) -> dict[str, float]:
@@ -111,6 +118,12 @@ def test_the_best_epoch_is_restored(values: list[float], best: int) -> None:
 
     result = run(model, validate=figures, settings={"epochs": 3})
     assert (result.best_epoch, result.best_value) == (best, values[best - 1])
+    assert result.figures == {
+        "best_epoch": best,
+        "best_train_loss": result.history[best - 1]["train_loss"],
+        "best_value": values[best - 1],
+        "best_other": -float(best),
+    }
     assert bits(model) == states[best - 1]
     assert len(set(map(str, states))) == 3
 
@@ -128,7 +141,7 @@ def test_the_last_epoch_is_kept() -> None:
 
 
 def test_snapshots_are_taken_after_every_epoch() -> None:
-    """Of the network as it evaluates: Dropout would change the images."""
+    """They show the network in evaluation mode: Dropout would change the images."""
     model, taken = dropping(), []
     images = to_float(NOISY[0, :3])
 
@@ -147,7 +160,7 @@ def test_snapshots_are_taken_after_every_epoch() -> None:
 
 
 class Telling:
-    """A loss that tells how far training was at each call; without gradients it is not told."""
+    """A loss that writes down, at each call, how far it was told that training is."""
 
     def __init__(self) -> None:
         self.progress = 0.0
@@ -167,7 +180,7 @@ def test_a_loss_is_told_how_far_training_is(schedule: str) -> None:
 
 
 class Heavy(nn.Module):
-    """The identity plus a bias, of which the square is the penalty."""
+    """The identity plus a bias, whose square is the penalty."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +192,7 @@ class Heavy(nn.Module):
 
 
 def test_the_penalty_of_a_network_is_trained_too() -> None:
-    """Mean of (x + b - x)^2, and b^2: 2 b^2, gradient 4 b."""
+    """The mean of (x + b - x)^2 plus b^2 is 2 b^2, with the gradient 4 b."""
     model = Heavy()
     same = supervised(CLEAN, CLEAN, size=N, stream_of=STREAM)
     settings = {"epochs": 1, "batch_size": N, "optimizer": "sgd", "learning_rate": 0.1}
@@ -207,7 +220,7 @@ def test_history_has_a_row_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_training_loss_is_the_mean_over_examples() -> None:
-    """A rate of next to nothing leaves the weights alone: 16 + 16 + 8 examples count each as one."""
+    """A rate of next to nothing leaves the weights alone. The mean is over 16 + 16 + 8 examples, not over 3 batches."""
     model = network()
     expected = mean_loss(model, mse, in_order(NOISY[0], CLEAN))
     result = run(model, settings={"epochs": 1, "learning_rate": 1e-30})
@@ -216,7 +229,7 @@ def test_training_loss_is_the_mean_over_examples() -> None:
 
 
 def test_an_epoch_can_be_cut_short() -> None:
-    """Two batches of 16 out of 40 examples, others every epoch; the schedule knows, the mean is over what was seen."""
+    """Every epoch takes two other batches of 16 out of 40 examples; the schedule and the mean count these alone."""
     loss, seen = Telling(), []
 
     def watched(epoch: int) -> Iterator[Batch]:
@@ -273,23 +286,65 @@ def test_no_epochs_change_nothing() -> None:
     assert bits(model) == before
 
 
-def test_pairs_are_as_many_as_counted() -> None:
+def test_an_epoch_has_as_many_pairs_as_there_are_images() -> None:
     assert sum(len(x) for x, _ in PAIRS(0)) == N
 
 
-def test_a_dead_network_of_fresh_noise_is_caught() -> None:
+def dead(inputs: int, outputs: int) -> nn.Module:
+    """A network none of whose hidden units is ever on."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 4), nn.ReLU(), nn.Linear(4, outputs))
+    nn.init.constant_(network[1].bias, -1000.0)  # type: ignore[arg-type]
+    return network
+
+
+def test_a_denoiser_that_died_is_caught() -> None:
     x = to_float(CLEAN).flatten(1)
-    dead = nn.Sequential(nn.Linear(x.shape[1], 4), nn.ReLU(), nn.Linear(4, x.shape[1]))
-    nn.init.constant_(dead[0].bias, -1000.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^toy a: the network's output is the same"):
         fit_denoiser(
-            dead,
+            dead(64, 64),
             mse,
             x,
             x,
-            corruption=CorruptionChoice.model_validate({"kind": "gaussian", "sigma": 0.1}),
+            corruption=("gaussian", {"sigma": 0.1}),
             stream_of=STREAM,
             settings=training(),
             name="toy a",
             seed=0,
         )
+
+
+# --- classifiers
+
+
+def classify(model: nn.Module, **changes: Any) -> Fit:
+    return fit_classifier(
+        model,
+        (CLEAN, LABELS),
+        (CLEAN, LABELS),
+        stream_of=STREAM,
+        settings=training(**changes),
+        name="entry",
+        seed=0,
+    )
+
+
+def test_a_classifier_is_trained_on_cross_entropy_and_chosen_by_its_errors() -> None:
+    def figures(model: nn.Module) -> dict[str, float]:
+        pairs = list(in_order(CLEAN, LABELS))
+        return {"validation_error": error_rate(model, pairs), "validation_loss": mean_loss(model, cross_entropy, pairs)}
+
+    models = [classifier() for _ in range(2)]
+    found = classify(models[0], epochs=6)
+    batches = supervised(CLEAN, LABELS, size=16, stream_of=STREAM)
+    expected = run(models[1], loss=cross_entropy, batches=batches, validate=figures, settings={"epochs": 6})
+    assert bits(models[0]) == bits(models[1])
+    assert found.best_value == min(row["validation_error"] for row in found.history)
+    assert (found.best_epoch, found.best_value) == (expected.best_epoch, expected.best_value)
+    for ours, theirs in zip(found.history, expected.history, strict=True):
+        assert list(ours) == ["epoch", "train_loss", "validation_error", "validation_loss"]
+        assert ours == pytest.approx(theirs, rel=TOLERANCES["network"])
+
+
+def test_a_classifier_that_died_is_caught() -> None:
+    with pytest.raises(ValueError, match=r"^entry: the network's output is the same"):
+        classify(dead(64, 10))

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.models import parameter_count
-from dae.models.unet import UNet, unet
+from dae.core.models import parameter_count
+from dae.networks.unet import UNet, unet
 from tests.conftest import TOLERANCES
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from dae.models.variational import VariationalAutoencoder, divergence, vae
+from dae.networks.vae import VariationalAutoencoder, divergence, vae
 from tests.conftest import TOLERANCES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +57,7 @@ def test_penalty_is_zero_at_first_and_no_part_of_the_weights(model: VariationalA
     assert "penalty" not in model.state_dict()
 
 
-def test_penalty_draws_the_code_to_the_prior() -> None:
+def test_the_penalty_pulls_the_code_towards_the_prior() -> None:
     torch.manual_seed(0)
     model = vae(latent=2, hidden=[8], beta=1.0)
     optimizer = torch.optim.Adam(model.encoder.parameters(), 0.01)

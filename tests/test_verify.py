@@ -1,4 +1,4 @@
-"""What a repeated run is held against: hashes, and how far apart the files are."""
+"""What `make verify` says of a repeated run: which hashes differ, and how far apart the files are."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import save_file
 
-from dae.data.files import write_csv, write_json
-from dae.differences import differences
-from stages.verify import compare
+from dae.core.files import write_csv, write_json
+from tools.differences import differences
+from tools.verify import compare
 
 
 def write(path: Path, value: Any) -> None:
@@ -37,7 +37,7 @@ CASES = [
     ("a.npy", A, A[:1], ["array: float32 (2, 3) and float32 (1, 3)"]),
     ("a.npy", A, A.astype(np.float64), ["array: float32 (2, 3) and float64 (2, 3)"]),
     ("a.npz", {"x": A, "y": A}, {"x": A, "y": B}, ["y: 2 of 6 values differ, by 0.5 at most"]),
-    ("a.npz", {"x": A}, {"y": A}, ["x, y in one of them alone"]),
+    ("a.npz", {"x": A}, {"y": A}, ["only one of the two has x, y"]),
     ("a.safetensors", {"w": A}, {"w": B}, ["w: 2 of 6 values differ, by 0.5 at most"]),
     ("a.json", {"a": {"b": 1.5, "c": 2}}, {"a": {"b": 1.25, "c": 2}}, ["a.b: 1.5 and 1.25"]),
     ("a.csv", [{"epoch": 1, "loss": 0.5}], [{"epoch": 1, "loss": 0.25}], ["row 1.loss: 0.5 and 0.25"]),
@@ -59,7 +59,7 @@ def test_files_of_one_folder_alone(tmp_path: Path) -> None:
     write(tmp_path / "theirs" / "both.npy", A)
     write(tmp_path / "ours" / "a.npy", A)
     write(tmp_path / "theirs" / "b.npy", A)
-    expected = ["a.npy: not in the second", "b.npy: not in the first"]
+    expected = ["a.npy: missing in the second", "b.npy: missing in the first"]
     assert differences(tmp_path / "ours", tmp_path / "theirs") == expected
 
 
@@ -94,7 +94,15 @@ def test_outputs_are_compared_by_hash_and_what_differs_is_measured(tmp_path: Pat
     assert count == 4
     assert lines == [
         "train@a: other.npy: array: 2 of 6 values differ, by 0.5 at most",
-        "train@a: gone.npy: what it was is not here to compare",
+        "train@a: gone.npy: the earlier output is not here to compare",
         f"train@a: new.npy: not in {ours / 'dvc.lock'}",
     ]
     assert compare(ours, ours) == ([], 3)
+
+
+def test_an_output_that_changed_after_its_lock_was_written_is_said_to_have(tmp_path: Path) -> None:
+    for name, digest in (("ours", "1"), ("theirs", "2")):
+        lock(tmp_path / name, {"a.npy": digest})
+        write(tmp_path / name / "a.npy", A)
+    lines, _ = compare(tmp_path / "ours", tmp_path / "theirs")
+    assert lines == ["train@a: a.npy: the earlier output is not the one in dvc.lock"]

@@ -1,8 +1,8 @@
 """The courier: a process that takes journals (`dae.tracking`) to MLflow. The only file that imports mlflow.
 
 `python -m dae.courier OUTBOX KEY` serves all stages with the settings KEY, one after the other or at once, and ends
-when there was nothing to do for a while. MLflow and PyTorch's exporter take seconds to load: this way they load once.
-What was sent is remembered beside the journal, so nothing is sent twice.
+when there has been nothing to do for a while. MLflow and PyTorch's exporter take seconds to load: this way they load
+once. What was sent is remembered beside the journal, so nothing is sent twice.
 """
 
 import json
@@ -20,22 +20,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout, lock_descriptor
 
-from dae.data.files import read_json, replacing_file, write_json
-from dae.tracking import append, home, outbox, store_uri, without_password
+from dae.core.files import read_json, replacing_file, write_json
+from dae.tracking import append, outbox, store_uri, without_password
 
-BATCH = 100  # params a request; MLflow's limit
+BATCH = 100  # params in one request, MLflow's limit
 IDLE = 60.0  # seconds without a journal after which a courier ends
 POLL = 0.1  # seconds between two looks
 FORGIVE = 60.0  # seconds for which a store that failed is not asked again
 
-# Before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
+# This comes before mlflow is imported: no telemetry, and a server that cannot be reached costs seconds, not minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
 def serve(box: Path, key: str) -> None:
-    """Send the journals in `box` that are for couriers with `key`, until there was none for a while."""
+    """Send the journals in `box` that are for couriers with `key`, until there has been none for a while."""
     busy = time.monotonic()
     known = _Known()
     while time.monotonic() - busy < IDLE and box.exists():
@@ -55,7 +55,7 @@ def serve(box: Path, key: str) -> None:
 
 @dataclass
 class _Known:
-    """What a courier remembers: first events; sizes of what was sent; which file a store was; stores that failed."""
+    """What a courier remembers of journals (first event, size when last sent) and of stores (which file, failures)."""
 
     starts: dict[Path, dict[str, Any]] = field(default_factory=dict)
     sent: dict[Path, int] = field(default_factory=dict)
@@ -63,17 +63,17 @@ class _Known:
     down: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def replaced(self, store: str) -> bool:
-        """Whether another file lies there now: open connections would write to the one that went."""
+        """Whether another file has taken the store's place: open connections would write to the one that is gone."""
         return store in self.opened and self.opened[store] != _inode(store)
 
     def failure(self, store: str) -> str:
-        """Why the store is not to be asked now, if it failed a moment ago."""
+        """The reason, if the store failed a moment ago and should not be asked now; otherwise nothing."""
         since, reason = self.down.get(store, (-FORGIVE, ""))
         return reason if time.monotonic() - since < FORGIVE else ""
 
 
 def _take(folder: Path, store: str, known: _Known) -> bool:
-    """Send what is new of a journal; whether it is one to stay awake for: not one that failed and whose stage ended."""
+    """Send what is new in a journal. Should the courier stay awake for it? Not if it failed and its stage has ended."""
     size = (folder / "events.jsonl").stat().st_size
     failed = folder / "failed"
     if failed.exists():
@@ -96,7 +96,10 @@ def _take(folder: Path, store: str, known: _Known) -> bool:
 
 
 def _try(folder: Path, store: str, known: _Known) -> str:
-    """Send what is new of a journal; why the store did not take it, if so. Raises Timeout, FileNotFoundError."""
+    """Send what is new in a journal. Returns why the store did not take it, or "".
+
+    Raises Timeout if another process is sending it, FileNotFoundError if one has taken it away.
+    """
     try:
         deliver(folder, store, known.opened)
     except Timeout:
@@ -110,22 +113,23 @@ def _try(folder: Path, store: str, known: _Known) -> str:
     return ""
 
 
-def deliver_all() -> tuple[int, int]:
-    """Send every journal that waits to the store of today; returns how many were sent and how many could not be.
+def deliver_all(root: Path) -> tuple[int, int]:
+    """Send every journal that waits below `root` to the store that is set now.
 
-    A journal whose stage still runs is left alone; one whose stage was killed is sent as a killed run.
+    Returns how many were sent and how many could not be. A journal whose stage still runs is left alone; one whose
+    stage was killed is sent as a killed run.
     """
     sent = failed = 0
-    for folder in _journals(outbox()):
+    for folder in _journals(outbox(root)):
         try:
             with _held(folder / "lock", patience=0.5):
                 _end(folder)
                 if folder.exists():
-                    deliver(folder, store_uri(home()))
+                    deliver(folder, store_uri(root))
                     sent += 1
         except Timeout:
             continue
-        except Exception as error:  # noqa: BLE001 (as there)
+        except Exception as error:  # noqa: BLE001 (the other journals are to be sent all the same)
             if folder.exists():  # if not, a courier was quicker
                 failed += 1
                 print(f"{folder.name}: {_one_line(error)}", file=sys.stderr)
@@ -133,10 +137,10 @@ def deliver_all() -> tuple[int, int]:
 
 
 def deliver(folder: Path, store: str, opened: dict[str, int | None] | None = None) -> None:
-    """Send the events of a journal that were not sent yet; after its end, the artifacts, and drop the journal.
+    """Send the events of a journal that have not been sent yet. After its end, send the artifacts and drop the journal.
 
-    `opened` is told which file the store is, before the stage may go on. Raises Timeout if another process is sending
-    it.
+    `opened` is given the inode of the store before the stage may go on. Raises Timeout if another process is sending
+    the journal.
     """
     with _held(folder / "events.jsonl"):
         events = _events(folder)
@@ -158,7 +162,7 @@ def deliver(folder: Path, store: str, opened: dict[str, int | None] | None = Non
 
 @contextmanager
 def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a file of a journal against other processes. It is never made: a journal taken away must stay away.
+    """Lock a file of a journal. The file is never created here, because a journal that was taken away must stay away.
 
     Raises Timeout if another process holds it for longer than `patience` seconds, FileNotFoundError if it is gone.
     """
@@ -168,13 +172,13 @@ def _held(path: Path, patience: float = 0.0) -> Iterator[None]:
             if time.monotonic() >= ends:
                 raise Timeout(str(path))
             time.sleep(0.05)
-        if not path.exists():  # who held it has taken the journal away
+        if not path.exists():  # whoever held it has taken the journal away
             raise FileNotFoundError(path)
         yield
 
 
 def _drop(folder: Path) -> None:
-    """Take a journal away at one stroke, then remove it, with what others that were killed here have left."""
+    """Take a journal away in one step, then remove it, and with it the leftovers of processes that were killed here."""
     gone = folder.parent / "gone"
     gone.mkdir(exist_ok=True)
     folder.rename(gone / folder.name)
@@ -183,7 +187,7 @@ def _drop(folder: Path) -> None:
 
 
 def _journals(box: Path) -> list[Path]:
-    """Folders with something in them to send, oldest first."""
+    """The folders that have something to send, oldest first."""
     ages = {}
     for path in box.glob("*/events.jsonl"):
         with suppress(OSError):  # another process takes journals away too
@@ -192,7 +196,7 @@ def _journals(box: Path) -> list[Path]:
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; one that was cut off, by a kill or a full disk, does not count."""
+    """The lines of a journal, without those that a kill or a full disk has cut off."""
     events = []
     for line in (folder / "events.jsonl").read_text(encoding="utf-8").split("\n"):
         with suppress(ValueError):
@@ -201,7 +205,7 @@ def _events(folder: Path) -> list[dict[str, Any]]:
 
 
 def _lives(folder: Path) -> bool:
-    """Whether the stage of a journal is still there: it holds the lock."""
+    """Whether the stage of a journal still runs. While it does, it holds the lock."""
     try:
         with _held(folder / "lock"):
             return False
@@ -210,7 +214,7 @@ def _lives(folder: Path) -> bool:
 
 
 def _close_abandoned(folder: Path) -> bool:
-    """Whether the stage was killed before its journal's end; the end is put there then."""
+    """Was the stage killed before it ended its journal? Then the journal is ended here."""
     if _lives(folder):
         return False
     _end(folder)
@@ -218,7 +222,7 @@ def _close_abandoned(folder: Path) -> bool:
 
 
 def _end(folder: Path) -> None:
-    """End the journal of a stage that is no more; one without a beginning is dropped."""
+    """End the journal of a stage that runs no more. A journal without a beginning is dropped."""
     events = _events(folder)
     if not events or events[0]["event"] != "start":
         _drop(folder)
@@ -227,7 +231,7 @@ def _end(folder: Path) -> None:
 
 
 def _inode(store: str) -> int | None:
-    """Which file a SQLite store is, if it is there."""
+    """The inode of the file of a SQLite store, if there is one."""
     path = Path(store.removeprefix("sqlite:///"))
     return path.stat().st_ino if store.startswith("sqlite:///") and path.exists() else None
 
@@ -240,7 +244,7 @@ def _one_line(error: Exception) -> str:
 def _client(uri: str, name: str) -> tuple[Any, str]:
     """A client of the store and the experiment's id; a new SQLite store is created by one process at a time.
 
-    Beside a SQLite store stand its lock and its artifacts.
+    The lock and the artifacts of a SQLite store lie beside it.
     """
     with _quiet():
         from mlflow import MlflowClient
@@ -255,7 +259,7 @@ def _client(uri: str, name: str) -> tuple[Any, str]:
             try:
                 where = (file.resolve().parent / "mlartifacts").as_uri() if file else None
                 return client, client.create_experiment(name, artifact_location=where)
-            except MlflowException:  # somebody else made it meanwhile
+            except MlflowException:  # another process has made it meanwhile
                 if found := client.get_experiment_by_name(name):
                     return client, found.experiment_id
                 raise
@@ -288,7 +292,7 @@ def _send(client: Any, run_id: str, event: Mapping[str, Any], folder: Path) -> N
     elif event["event"] == "model":
         try:
             _convert(folder)
-        except Exception as error:  # noqa: BLE001 (export can fail in many ways; the run is not lost for it)
+        except Exception as error:  # noqa: BLE001 (export can fail in many ways, and none may lose the run)
             client.set_tag(run_id, "no_model", _one_line(error))
     elif event["event"] == "end":
         if any((folder / "artifacts").iterdir()):
@@ -297,13 +301,13 @@ def _send(client: Any, run_id: str, event: Mapping[str, Any], folder: Path) -> N
 
 
 def _convert(folder: Path) -> None:
-    """The network of a journal, in MLflow's form, among its artifacts."""
+    """Put the network of a journal, in MLflow's form, among its artifacts."""
     import mlflow.pytorch
     import numpy as np
     import torch
     from mlflow.models import infer_signature
 
-    from dae import models
+    from dae.core import models
 
     model, _ = models.load(folder / "model")
     example = np.load(folder / "example.npy", allow_pickle=False)
@@ -323,7 +327,7 @@ def _convert(folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow's and PyTorch's own chatter about stores and saved models is kept from the log."""
+    """Keep MLflow's and PyTorch's own chatter about stores and saved models out of the log."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -338,7 +342,7 @@ def _quiet() -> Iterator[None]:
 
 
 def main(box: Path, key: str) -> None:
-    """Serve, unless another courier does. Its lock and its log go with it; a log with something in it stays."""
+    """Serve, unless another courier does. At the end the lock is removed, and so is the log if nothing is in it."""
     lock = FileLock(box / f"{key}.lock", timeout=0)
     try:
         with lock:

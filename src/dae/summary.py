@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dae.data.files import read_csv, read_json
-from dae.params import RESTORING
+from dae.core.files import read_csv, read_json
+from dae.params.whole import RESTORING
 
 Row = dict[str, Any]
-INTACT = 60.0  # dB: an input that no corruption has touched, but for its rounding
+INTACT = 60.0  # dB; an input above this is not corrupted, only rounded
 CLASSIFYING = {"classifiers": "classifiers", "stacked": "finetune"}  # section -> the folder it is trained in
 COLUMNS = (
     "section",
@@ -20,8 +20,8 @@ COLUMNS = (
     "epochs",
     "images",
     *(f"psnr{end}" for end in ("", "_low", "_high", "_input")),
-    "best_filter",
-    "psnr_best_filter",
+    "best_baseline",
+    "psnr_best_baseline",
     *(f"gain{end}" for end in ("", "_low", "_high")),
     *(f"ssim{end}" for end in ("", "_low", "_high")),
     *(f"mse{end}" for end in ("", "_low", "_high")),
@@ -34,11 +34,11 @@ COLUMNS = (
 
 
 def restoration_row(results: Path, section: str, name: str) -> Row:
-    """Figures of one denoiser: `results`/evaluate/`section`/`name` and the baselines of its corruption."""
+    """Metrics of one denoiser, from `results`/evaluate/`section`/`name` and from the baselines of its corruption."""
     figures = read_json(results / "evaluate" / section / name / "metrics.json")
     params = read_json(results / section / name / "model" / "params.json")
     filters = read_json(results / "baselines" / params["corruption"]["name"] / "metrics.json")
-    best = filters["best_filter"]  # on validation images
+    best = filters["best_baseline"]  # chosen on validation images
     return {
         "section": section,
         "name": name,
@@ -47,15 +47,15 @@ def restoration_row(results: Path, section: str, name: str) -> Row:
         "loss": params["loss"]["kind"],
         "epochs": params["epochs"],
         "images": params.get("images"),
-        "best_filter": best,
-        "psnr_best_filter": figures["psnr_input"] if best == "input" else filters[best]["psnr"],
+        "best_baseline": best,
+        "psnr_best_baseline": figures["psnr_input"] if best == "input" else filters[best]["psnr"],
         **{f"gain{end}": figures[f"gain_over_{best}{end}"] for end in ("", "_low", "_high")},
         **{key: value for key, value in figures.items() if key in COLUMNS},
     }
 
 
 def classifier_row(results: Path, section: str, name: str, trained: Path) -> Row:
-    """Figures of one classifier: `results`/evaluate/`section`/`name`, trained in `trained`."""
+    """Metrics of one classifier, from `results`/evaluate/`section`/`name` and from the folder of its training."""
     params = read_json(trained / "model" / "params.json")
     card = read_json(trained / "model" / "model.json")
     figures = read_json(results / "evaluate" / section / name / "metrics.json")
@@ -64,14 +64,14 @@ def classifier_row(results: Path, section: str, name: str, trained: Path) -> Row
 
 
 def svm_row(results: Path, name: str) -> Row:
-    """Figures of one support vector machine: `results`/svm/`name`."""
+    """Metrics of one support vector machine, from `results`/svm/`name`."""
     figures = read_json(results / "svm" / name / "metrics.json")
     row = {"section": "svm", "name": name, "model": "svm", "loss": "hinge"}
     return {**row, **{key: value for key, value in figures.items() if key in COLUMNS}}
 
 
 def gather(results: Path, items: Iterable[str]) -> list[Row]:
-    """A row for each of `items` (section.name) that was trained and tested, in their order; keys as COLUMNS."""
+    """A row for each of `items` (section.name) that was trained and tested, in their order, with keys of COLUMNS."""
     rows = []
     for section, _, name in (item.partition(".") for item in items):
         if section in RESTORING:
@@ -98,7 +98,7 @@ def markdown(rows: Sequence[Row]) -> str:
             interval(row, "psnr", 2),
             ""
             if row["psnr_input"] > INTACT
-            else f"{interval(row, 'gain', 2)} ({row['best_filter'].replace('_', ' ')})",
+            else f"{interval(row, 'gain', 2)} ({row['best_baseline'].replace('_', ' ')})",
             interval(row, "ssim", 3),
             f"{row['sharpness']:.3f}",
             f"{100 * row['accuracy_corrupted']:.2f}",
@@ -115,14 +115,14 @@ def markdown(rows: Sequence[Row]) -> str:
         if "test_error" in row
     ]
     header = [
-        *("denoiser", "corruption", "input, dB", "PSNR, dB", "gain over the best filter, dB", "SSIM", "sharpness"),
+        *("denoiser", "corruption", "input, dB", "PSNR, dB", "gain over the best baseline, dB", "SSIM", "sharpness"),
         *("M on corrupted, %", "M on restored, %"),
     ]
     return table(header, restoring) + "\n" + table(["classifier", "parameters", "test error, %"], classifying)
 
 
 def interval(row: Row, name: str, digits: int) -> str:
-    """`value [low, high]` of a figure with its interval."""
+    """`value [low, high]` of a metric with its interval."""
     value, low, high = (f"{row[name + end]:.{digits}f}" for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 

@@ -1,8 +1,8 @@
-"""The journal of a stage's run: what MLflow is to show of it, written to disk first.
+"""The journal of a stage's run: what MLflow is to show of the run, written to disk first.
 
 A journal is a folder `.mlflow_outbox/<id>/` with events.jsonl, artifacts/ and perhaps model/. A courier
-(`dae.courier`), one process that serves all stages, sends what it finds there while the stage works. So a stage loads
-no MLflow, loses nothing when the store is away, and waits for it 30 s at most.
+(`dae.courier`), one process that serves all stages, sends what it finds there while the stage works. So a stage does
+not load MLflow, loses nothing when the store cannot be reached, and waits for it for 30 s at most.
 """
 
 import getpass
@@ -24,43 +24,34 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dae.data.files import flat, md5
+from dae.core.files import flat, md5, significant
 
 EXPERIMENT = "denoising-autoencoders"
-PATIENCE = 30.0  # seconds that a stage waits for its run to be taken
+PATIENCE = 30.0  # seconds that a stage waits until a courier has taken its run
 SETTINGS = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_")  # environment variables that say where runs go
 
 _couriers: list[subprocess.Popen[bytes]] = []  # they outlive the stage
 
 
-def home() -> Path:
-    """The repository root; inside one of DVC's temporary checkouts, the root of the checkout that made it."""
-    here = Path.cwd().resolve()
-    for parent in here.parents:
-        if here.relative_to(parent).parts[:3] == (".dvc", "tmp", "exps"):
-            return parent
-    return here
-
-
-def outbox() -> Path:
-    """Where journals wait."""
-    return home() / ".mlflow_outbox"
+def outbox(root: Path) -> Path:
+    """Where the journals of a project wait, below its root."""
+    return root / ".mlflow_outbox"
 
 
 def store_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file at the repository root, which relative files start from too."""
+    """MLFLOW_TRACKING_URI, or a SQLite file in `root`; relative paths of SQLite files start at `root` too."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme, _, file = uri.partition(":///")
     return f"{scheme}:///{root / file}" if scheme == "sqlite" and file else uri
 
 
 def without_password(text: str) -> str:
-    """A store's address, or a text with one in it, as it may be shown."""
+    """A store's address, or a text with one in it, without its password."""
     return re.sub(r"(//(?:[^/@\s:]*:)?)[^/\s]+@", r"\1***@", text)
 
 
 class Run:
-    """What a stage says of itself."""
+    """The journal of a run, into which a stage writes."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
@@ -70,22 +61,22 @@ class Run:
         self.lock.acquire()
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Parameters, nested ones flattened with dots."""
+        """Write parameters; nested ones are flattened with dots."""
         append(self.folder, "params", values={key: str(value) for key, value in flat(values).items()})
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
-        """Numbers, nested ones flattened with dots; anything else among `values` is left out."""
-        numbers = {k: float(v) for k, v in flat(values).items() if isinstance(v, Real)}
+        """Write numbers, rounded as in a stage's files; nested ones are flattened with dots, all else is left out."""
+        numbers = {k: float(v) for k, v in significant(flat(values)).items() if isinstance(v, Real)}
         append(self.folder, "metrics", values=numbers, step=step)
 
     def epoch(self, row: Mapping[str, Any], seconds: float, prefix: str = "") -> None:
-        """One row of a training's history."""
+        """Write one row of a training's history, and the seconds it took."""
         values = {f"{prefix}{key}": value for key, value in row.items() if key != "epoch"}
         self.metrics({**values, f"{prefix}seconds": seconds}, step=row["epoch"])
         _call_courier(self.folder.parent, self.key)
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """A file or folder, copied into the run's artifacts."""
+        """Copy a file or a folder into the run's artifacts."""
         target = self.artifacts / folder / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
@@ -94,13 +85,13 @@ class Run:
             shutil.copyfile(path, target)
 
     def input(self, path: Path, context: str) -> str:
-        """A data file that was read, by the hash that DVC gives it too; returns it."""
+        """Write down a data file that was read. Returns its MD5, which is also the hash that DVC gives it."""
         digest = md5(path)
         append(self.folder, "input", name=str(path), digest=digest, context=context)
         return digest
 
     def images(self, rows: Mapping[str, Any], name: str) -> None:
-        """Rows of images (n, 1, H, W) as figures/`name`.png."""
+        """Draw rows of images (n, 1, H, W) as figures/`name`.png."""
         from dae import plots
 
         target = self.artifacts / "figures" / f"{name}.png"
@@ -108,7 +99,7 @@ class Run:
         plots.save(plots.image_grid(rows), target)
 
     def model(self, folder: Path, example: np.ndarray[Any, Any]) -> None:
-        """A network as `dae.models.save` wrote it; MLflow gets it as `mlflow.pytorch.load_model` reads it.
+        """Copy a network as `dae.core.models.save` wrote it; MLflow gets it as `mlflow.pytorch.load_model` reads it.
 
         `example`: inputs, float32, for its signature.
         """
@@ -118,12 +109,20 @@ class Run:
 
 
 @contextmanager
-def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run]:
-    """The MLflow run of a stage: named stage@item, tagged, with all `params`; failed if the block raises."""
-    box = outbox()
-    key = _key()
+def run(
+    name: str, params: Mapping[str, Any], *, root: Path, tags: Mapping[str, str], artifacts: Mapping[str, str]
+) -> Iterator[Run]:
+    """The MLflow run `name`, with all `params` and `tags`, in the store of the project at `root`.
+
+    It counts as failed if the block raises. `artifacts`: texts to keep with it, by file name.
+    """
+    box, key = outbox(root), _key()
     journal = Run(box / uuid.uuid4().hex, key)
-    _begin(journal, f"{stage}@{item}" if item else stage, _tags(journal, stage, item or ""))
+    for file, text in artifacts.items():
+        (journal.artifacts / file).write_text(text, encoding="utf-8")
+    where = {"store": store_uri(root), "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)}
+    named = {**tags, "mlflow.user": _user(), "journal": journal.folder.name}
+    append(journal.folder, "start", name=name, tags=named, key=journal.key, **where)
     journal.params(params)
     _call_courier(box, key)
     status = "FAILED"
@@ -136,21 +135,15 @@ def run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterator[Run
     finally:
         append(journal.folder, "end", status=status)
         with suppress(KeyboardInterrupt):  # whoever is tired of waiting for MLflow loses no work
-            _wait(journal.folder, box, key)
+            _wait(journal.folder, box, key, store_uri(root))
         journal.lock.release()
 
 
-def _begin(journal: Run, name: str, tags: Mapping[str, str]) -> None:
-    """The first event: what the run is called, the store that it is for, the couriers that may take it."""
-    where = {"store": store_uri(home()), "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)}
-    append(journal.folder, "start", name=name, tags=dict(tags), key=journal.key, **where)
-
-
 def append(folder: Path, event: str, **content: Any) -> None:
-    """One more line of a journal."""
+    """Add a line to a journal."""
     line = json.dumps({"event": event, "time": time.time_ns() // 1_000_000, **content})
     with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}\n" if file.tell() else f"{line}\n")  # apart from one that a full disk has cut off
+        file.write(f"\n{line}\n" if file.tell() else f"{line}\n")  # even if a full disk has cut off the line before
 
 
 def _key() -> str:
@@ -182,8 +175,8 @@ def _call_courier(box: Path, key: str) -> None:
         )
 
 
-def _wait(folder: Path, box: Path, key: str) -> None:
-    """Until the courier has taken the journal away; the first failure is reported, and the journal left to wait."""
+def _wait(folder: Path, box: Path, key: str, store: str) -> None:
+    """Wait until the courier has taken the journal away. If it fails, say so and leave the journal for later."""
     began = called = time.monotonic()
     while folder.exists():
         reason = ""
@@ -192,43 +185,17 @@ def _wait(folder: Path, box: Path, key: str) -> None:
         if not reason and time.monotonic() - began > PATIENCE:
             reason = f"not taken within {PATIENCE:.0f} s"
         if not reason:
-            if time.monotonic() - called > 3:  # it may have died
+            if time.monotonic() - called > 3:  # the courier may have died
                 _call_courier(box, key)
                 called = time.monotonic()
             time.sleep(0.02)
             continue
         print(
-            f"warning: MLflow at {without_password(store_uri(home()))} has not got the run ({reason}); "
-            f"it is kept in {folder}; `make deliver` sends it later",
+            f"warning: the run could not be sent to MLflow at {without_password(store)} ({reason}); "
+            f"it is kept in {folder}, and `make deliver` sends it later",
             file=sys.stderr,
         )
         return
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
-def _tags(journal: Run, stage: str, item: str) -> dict[str, str]:
-    """Who, what, from which commit; uncommitted edits (not of the stages' own outputs) become an artifact."""
-    sources = ("--", ".", ":!dvc.lock", ":!results")
-    changes = _git("diff", "HEAD", *sources)
-    if changes:
-        (journal.artifacts / "uncommitted.diff").write_text(changes, encoding="utf-8")
-    return {
-        "stage": stage,
-        "item": item,
-        "git_dirty": str(bool(_git("status", "--porcelain", *sources))).lower(),
-        "mlflow.source.git.commit": _git("rev-parse", "HEAD").strip(),
-        "mlflow.source.name": f"stages/{Path(sys.argv[0]).name}",
-        "mlflow.source.type": "LOCAL",
-        "mlflow.user": _user(),
-        "journal": journal.folder.name,
-    }
 
 
 def _user() -> str:

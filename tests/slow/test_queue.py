@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.pipeline import dvc, finished_project
-from tests.test_pipeline import tracked_runs
+from tests.pipeline import dvc, finished_project, tracked_runs
 
 pytestmark = pytest.mark.slow
 
@@ -12,7 +11,7 @@ def test_queued_experiments_are_tracked_in_the_main_store(tmp_path_factory: pyte
     project = finished_project(tmp_path_factory)
     before = {run.info.run_id for run in tracked_runs(project)}
     for decay in ("0.001", "0.002"):
-        dvc(project, "exp", "run", "--queue", "-S", f"noise2noise.gaussian_conv.weight_decay={decay}")
+        dvc(project, "exp", "run", "--queue", "-S", f"+noise2noise.gaussian_conv.weight_decay={decay}")
     dvc(project, "exp", "run", "--run-all")
     new = [run for run in tracked_runs(project) if run.info.run_id not in before]
     once = ["ablate@correlated_unet", "evaluate_noise2noise@gaussian_conv", "plot", "train_noise2noise@gaussian_conv"]

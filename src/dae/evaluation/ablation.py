@@ -1,17 +1,18 @@
-"""Noise2Noise where its proof does not hold: what the proof then predicts, against what a network learned.
+"""Noise2Noise where its proof does not hold: what the proof then predicts, compared with what a network learned.
 
-For a least squares loss the network learns E[target | y] (lectures 000, 001). With input y = x + mu + eps, target
-c y + (1 - c) y', y' = x + mu + delta with delta independent of eps, and phi*(.) = E[x | .] of unbiased noise:
+With a least squares loss the network learns E[target | y] (lectures 000, 001). Let the input be y = x + mu + eps and
+the target c y + (1 - c) y', where y' = x + mu + delta and delta is independent of eps. Let phi*(.) = E[x | .] for
+unbiased noise. Then
 
     E[target | y] = c y + (1 - c) (phi*(y - mu) + mu).
 
-Independent unbiased draws are c = 0, mu = 0; identical draws c = 1, whose optimum is the identity; biased noise
-shifts what is learned by mu.
+Independent unbiased draws have c = 0 and mu = 0. Identical draws have c = 1, and the optimum is the identity. Biased
+noise shifts what is learned by mu.
 """
 
 import numpy as np
 
-from dae.data.corruptions import Images
+from dae.core.images import Images
 from dae.evaluation.metrics import Values, mse
 
 
@@ -23,10 +24,10 @@ def predicted(y: Images, unbiased: Images, *, shared: float, mean: float) -> Ima
 def comparison(
     output: Images, y: Images, unbiased: Images, x: Images, *, shared: float, mean: float
 ) -> dict[str, Values]:
-    """Per image: what was learned and what was predicted; (N, C, H, W) -> {name: (N,)}.
+    """What was learned and what was predicted for each image, (N, C, H, W) -> {name: (N,)}.
 
     `bias`: mean of output - x. `kept_noise`: the least squares slope of output - m on y - m, m = phi*(y - mu) + mu,
-    which is the c above. `mse`: to the clean image. `unexplained`: mean squared distance of output and prediction.
+    which is the c above. `mse`: of the output against x. `unexplained`: that of the output against its prediction.
     """
     expected = predicted(y, unbiased, shared=shared, mean=mean)
     middle = unbiased + np.float32(mean)

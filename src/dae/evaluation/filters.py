@@ -1,111 +1,22 @@
-"""Classical restorations that learn nothing: what a denoiser has to beat.
-
-A filter is a function (x_tilde, strength) -> images (N, C, H, W) in [0, 1], with the strengths to choose from on
-validation images.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+"""What learned filters respond to (lecture 001, figures 6 and 7)."""
 
 import numpy as np
-
-from dae.data.corruptions import Images, blur
-from dae.evaluation.metrics import psnr
+from numpy.typing import NDArray
 
 
-def clipped(x_tilde: Images, strength: float = 0) -> Images:
-    return np.clip(x_tilde, 0, 1)
+def orientation_selectivity(filters: NDArray[np.floating]) -> NDArray[np.float64]:
+    """|sum_k P(k) exp(2 i theta_k)| / sum_k P(k) of each filter, (units, side * side) -> (units,), in [0, 1].
 
-
-def gaussian_filter(x_tilde: Images, strength: float) -> Images:
-    """Gaussian filter; `strength`: its width in pixels."""
-    return clipped(blur(x_tilde, sigma=strength))
-
-
-def median(x_tilde: Images, strength: float) -> Images:
-    """Median filter; `strength`: the side of its window in pixels."""
-    from scipy.ndimage import median_filter  # a fifth of a second to load, and evaluations need it not
-
-    return clipped(median_filter(x_tilde, size=int(strength), axes=(2, 3)))
-
-
-def total_variation(x_tilde: Images, strength: float) -> Images:
-    """Chambolle's total-variation denoising; `strength`: its weight."""
-    from skimage.restoration import denoise_tv_chambolle  # half a second
-
-    return _each(x_tilde, lambda image: denoise_tv_chambolle(image, weight=strength))
-
-
-def non_local_means(x_tilde: Images, strength: float) -> Images:
-    """Non-local means, 5 x 5 patches within 6 pixels; `strength`: its cut-off distance h."""
-    from skimage.restoration import denoise_nl_means
-
-    return _each(x_tilde, lambda image: denoise_nl_means(image, patch_size=5, patch_distance=6, h=strength))
-
-
-def _each(x_tilde: Images, restore: Callable[[Images], Images]) -> Images:
-    images = x_tilde.reshape(-1, *x_tilde.shape[2:])
-    return clipped(np.stack([restore(image) for image in images]).reshape(x_tilde.shape).astype(np.float32))
-
-
-def enlarge(x_tilde: Images, mode: str, side: int) -> Images:
-    """Interpolation to `side` x `side` pixels by PyTorch: nearest, bilinear or bicubic."""
-    import torch  # seconds to load, and no other filter needs it
-    from torch.nn.functional import interpolate
-
-    options = {} if mode == "nearest" else {"align_corners": False}
-    return clipped(interpolate(torch.from_numpy(x_tilde), size=(side, side), mode=mode, **options).numpy())
-
-
-@dataclass(frozen=True)
-class Filter:
-    apply: Callable[[Images, float], Images]
-    strengths: tuple[float, ...]
-
-
-FILTERS = {
-    "gaussian_filter": Filter(gaussian_filter, (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)),
-    "median": Filter(median, (2, 3, 4, 5, 7)),
-    "total_variation": Filter(total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2)),
-    "non_local_means": Filter(non_local_means, (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)),
-}
-INTERPOLATIONS = ("bilinear", "bicubic")
-INPUT = "input"  # no filter at all: the best where none helps, as with blur
-
-
-def same_size(x_tilde: Images, side: int) -> Images:
-    """What a person would look at: the corrupted images clipped to [0, 1], enlarged by nearest pixel if smaller."""
-    return clipped(x_tilde) if x_tilde.shape[-1] == side else enlarge(x_tilde, "nearest", side)
-
-
-@dataclass(frozen=True)
-class Restored:
-    """Images restored by a filter, its strength, and the mean PSNR on validation images, dB, by which it is chosen."""
-
-    images: Images
-    strength: float | None
-    tuning_psnr: float
-
-
-def tuned(name: str, x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
-    """A filter at the strength with the highest mean PSNR on the validation images."""
-    filter_ = FILTERS[name]
-    values = {s: float(psnr(filter_.apply(x_tilde_val, s), x_val).mean()) for s in filter_.strengths}
-    strength = max(values, key=lambda s: values[s])
-    return Restored(filter_.apply(x_tilde, strength), strength, values[strength])
-
-
-def untuned(restore: Callable[[Images], Images], x_tilde: Images, x_tilde_val: Images, x_val: Images) -> Restored:
-    """A restoration that has no strength."""
-    return Restored(restore(x_tilde), None, float(psnr(restore(x_tilde_val), x_val).mean()))
-
-
-def restorations(x_tilde: Images, x_tilde_val: Images, x_val: Images) -> dict[str, Restored]:
-    """The images unfiltered, and by every filter that applies: interpolations where they are smaller than `x_val`."""
-    images = x_tilde, x_tilde_val, x_val
-    found = {INPUT: untuned(partial(same_size, side=x_val.shape[-1]), *images)}
-    if x_tilde.shape[1:] == x_val.shape[1:]:
-        return found | {name: tuned(name, *images) for name in FILTERS}
-    sized = {mode: partial(enlarge, mode=mode, side=x_val.shape[-1]) for mode in INTERPOLATIONS}
-    return found | {mode: untuned(restore, *images) for mode, restore in sized.items()}
+    P(k) is the power of the filter, less its mean, at the spatial frequency k, and theta_k is the direction of k. A
+    plane wave has 1; a round blob has 0, and so has a constant filter. With an even side, the highest frequency along
+    both axes can be either diagonal, so it counts as having no direction.
+    """
+    side = round(filters.shape[1] ** 0.5)
+    power = np.abs(np.fft.fft2(filters.reshape(-1, side, side).astype(np.float64))) ** 2
+    power[:, 0, 0] = 0
+    f = np.fft.fftfreq(side)
+    direction = np.exp(2j * np.arctan2(f[:, None], f))
+    if side % 2 == 0:
+        direction[side // 2, side // 2] = 0
+    total = power.sum(axis=(1, 2))
+    return np.abs((power * direction).sum(axis=(1, 2))) / np.where(total > 0, total, 1)

@@ -1,4 +1,4 @@
-"""The latent space of an autoencoder g(f(x)): its codes in a plane, digits read from them, what they tell of the image.
+"""The latent space of an autoencoder g(f(x)): a plane of codes, digits read from them, what they tell about the image.
 
 Lectures 000 (the latent plane), 001 (mutual information) and 003 (a classifier on the codes of noisy images).
 """
@@ -15,11 +15,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
-from dae.data.corruptions import Images
+from dae.core.blocks import Autoencoder
+from dae.core.images import Images
+from dae.core.streams import Rng
 from dae.evaluation.metrics import Values, mse
 from dae.evaluation.restoration import apply
 from dae.evaluation.svm import answers
-from dae.models import Autoencoder
 
 Codes = NDArray[np.float32]  # (N, D)
 
@@ -27,7 +28,7 @@ Codes = NDArray[np.float32]  # (N, D)
 class Encoder(nn.Module):
     """f, the encoder of an autoencoder, as a network of its own; `kind` names the autoencoder in errors.
 
-    Raises ValueError for a network that is not g(f(x)): it has no code, or, as the U-Net, does not live on it alone.
+    Raises ValueError for a network that is not g(f(x)): it has no code or, like the U-Net, uses more than the code.
     """
 
     def __init__(self, model: nn.Module, kind: str) -> None:
@@ -46,16 +47,17 @@ def encode(encoder: nn.Module, images: NDArray[Any], device: torch.device) -> Co
 
 
 def decode(encoder: Encoder, codes: NDArray[Any], like: NDArray[Any], device: torch.device) -> Images:
-    """Images g(z) of codes (N, D); the code of `like`, any image (1, C, H, W), has the shape that the decoder takes."""
+    """Images g(z) of codes (N, D), brought into the shape that the code of `like`, any image (1, C, H, W), has."""
     shape = apply(encoder, like, device).shape[1:]
     return apply(encoder.model.decoder, codes.astype(np.float32).reshape(-1, *shape), device)
 
 
-def project(codes: Mapping[str, Codes], *, rng: np.random.Generator) -> dict[str, Codes]:
-    """Sets of codes (N, D) in one plane common to all, {name: (N, 2)}.
+def project(codes: Mapping[str, Codes], *, rng: Rng) -> dict[str, Codes]:
+    """Sets of codes (N, D) in one plane that all share, {name: (N, 2)}.
 
-    Codes of one or two units stay as they are, a second unit of zeros added to one; more units go through t-SNE
-    (van der Maaten and Hinton 2008), fitted to all sets at once and started from their principal components.
+    Codes of two units stay as they are, and those of one unit get a second unit of zeros. Codes of more units go
+    through t-SNE (van der Maaten and Hinton 2008), fitted to all sets at once and started from their principal
+    components.
     Raises ValueError if all codes are the same.
     """
     every = np.concatenate(list(codes.values()))
@@ -94,17 +96,18 @@ def decoder_sigma(restored: Images, x: Images) -> float:
 def log_likelihood(restored: Images, x: Images, sigma: float) -> Values:
     """log p(x | z) of each image in nats, (N, C, H, W) -> (N,), for a Gaussian decoder p(. | z) = N(g(z), s^2 I).
 
-    log p(x | z) = -D/2 log(2 pi s^2) - ||x - g(z)||^2 / (2 s^2), with D pixels, `restored` g(z) and `sigma` s.
+    log p(x | z) = -D/2 log(2 pi s^2) - ||x - g(z)||^2 / (2 s^2), where D is the number of pixels,
+    `restored` is g(z) and `sigma` is s.
 
-    With q the distribution of (X, Z), Z = f(X) or, of the noisy image, Z = f(X_tilde),
-    I(X; Z) = H(X) + E log q(X | Z) >= H(X) + E log p(X | Z), for E log q - E log p is a Kullback-Leibler divergence
-    (Vincent et al. 2010, section 2; lecture 001). H(X) is the same for every autoencoder, so that a higher mean is a
-    higher lower bound on the mutual information. Being a log density, it may have any sign.
+    Let q be the distribution of (X, Z), where Z = f(X) or, for the noisy image, Z = f(X_tilde). Then
+    I(X; Z) = H(X) + E log q(X | Z) >= H(X) + E log p(X | Z), because E log q - E log p is a Kullback-Leibler divergence
+    (Vincent et al. 2010, section 2; lecture 001). H(X) is the same for every autoencoder, so a higher mean is a higher
+    lower bound on the mutual information. Since this is a log density, it may have any sign.
     """
     pixels = int(np.prod(x.shape[1:]))
     return -pixels / 2 * (np.log(2 * np.pi * sigma**2) + mse(restored, x) / sigma**2)
 
 
 def classify(train_codes: Codes, labels: NDArray[np.uint8], codes: Codes, *, c: float) -> NDArray[np.uint8]:
-    """Digits (N,) that a support vector machine reads from codes: radial basis functions, units standardised."""
+    """Digits (N,) that a support vector machine with a Gaussian kernel reads from codes, units standardised."""
     return answers(make_pipeline(StandardScaler(), SVC(C=c)).fit(train_codes, labels), codes)

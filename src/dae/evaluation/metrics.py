@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from dae.data.corruptions import Images
-from dae.data.seeding import stream
-from dae.params import Evaluation
+from dae.core.images import Images
+from dae.core.streams import Rng, stream
+from dae.settings import Evaluation
 
-Values = NDArray[np.float64]  # one value an image
+Values = NDArray[np.float64]  # one value per image
 
 
 def _blockwise(measure: Callable[[Images, Images], Values]) -> Callable[[Images, Images], Values]:
-    """The measure in blocks of 500 images, in threads: fresh memory for all at once costs more than the arithmetic."""
+    """The measure in threads and blocks of 500 images: memory for all at once would cost more than the arithmetic."""
 
     @wraps(measure)
     def whole(output: Images, x: Images) -> Values:
@@ -46,8 +46,8 @@ def psnr(output: Images, x: Images) -> Values:
 def ssim(output: Images, x: Images) -> Values:
     """Structural similarity of each image, (N, 1, H, W) -> (N,).
 
-    Wang et al. 2004: Gaussian window of 11 pixels with sigma 1.5, data range 1; mean over the windows that lie within
-    the image. So the images of a block can stand side by side in one.
+    Wang et al. 2004: Gaussian window of 11 pixels with sigma 1.5, data range 1. The mean is over the windows that lie
+    within the image, so the images of a block can stand side by side in one large image.
     """
     count, _, height, width = x.shape
     rows = (np.moveaxis(images[:, 0], 0, 1).reshape(height, count * width) for images in (output, x))
@@ -59,9 +59,9 @@ def ssim(output: Images, x: Images) -> Values:
 
 @_blockwise
 def sharpness(output: Images, x: Images) -> Values:
-    """Mean gradient magnitude of each image over that of the original, (N, C, H, W) -> (N,); 1: as sharp as it.
+    """Mean gradient magnitude of each image over that of the original, (N, C, H, W) -> (N,); 1 is as sharp as it.
 
-    Central differences; an original without any edge counts as 1e-6.
+    Gradients are central differences; an original without any edge counts as 1e-6.
     """
     steep, reference = (np.hypot(*np.gradient(images, axis=(2, 3))).mean(axis=(1, 2, 3)) for images in (output, x))
     return np.asarray(steep / np.maximum(reference, 1e-6), dtype=np.float64)
@@ -75,9 +75,7 @@ QUALITY: dict[str, Callable[[Images, Images], Values]] = {
 }
 
 
-def with_intervals(
-    values: Mapping[str, NDArray[Any]], *, settings: Evaluation, rng: np.random.Generator
-) -> dict[str, float]:
+def with_intervals(values: Mapping[str, NDArray[Any]], *, settings: Evaluation, rng: Rng) -> dict[str, float]:
     """Means over images of several measures of the same images, each with its percentile bootstrap interval.
 
     {name: (N,) values} -> {name: mean, name_low: ..., name_high: ...}, from the same resamples for all.
@@ -102,9 +100,9 @@ def quality(
 
 
 def report_rows(images: str, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Precision, recall and f1 of each class, accuracy and averages, as the rows of a table; `images`: of which images.
+    """Precision, recall and f1 of each class, accuracy and averages, as rows of a table; `images` says of which images.
 
-    The classification report of lecture 003, as scikit-learn has it; what is divided by zero counts as 0.
+    This is the classification report of lecture 003, as scikit-learn makes it; a division by zero gives 0.
     """
     classes = np.union1d(labels, predicted)
     true, said = labels == classes[:, None], predicted == classes[:, None]

@@ -1,10 +1,10 @@
 """The posterior of X given x_tilde when X is one of the examples x_1 ... x_N at random (lectures 001 and 004).
 
 Its mean is what a denoiser trained on the mean squared error estimates, and it may be unlike any example. For Gaussian
-noise it is known exactly; otherwise pairs (X, X_tilde) are drawn and those are kept whose X_tilde is near x_tilde.
+noise the posterior is known exactly. Otherwise pairs (X, X_tilde) are drawn, and those with X_tilde near x_tilde are
+kept.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from dae.data.corruptions import Images, Rng, corrupt_blocks, gaussian
-from dae.data.datasets import CLASSES
+from dae.core.images import CLASSES, Images
+from dae.core.streams import Rng
 from dae.evaluation.metrics import Values, mse
 
 Vectors = NDArray[np.floating[Any]]  # (N, D)
 Indices = NDArray[np.integer[Any]]
-
-MASKS = ("block", "blocks", "erasure", "masking")  # x_tilde = mask * x, the mask independent of x
 
 
 def squared_distances(x_tilde: Vectors, x: Vectors, mask: Vectors | None = None) -> NDArray[np.float64]:
@@ -48,37 +46,24 @@ def posterior_mean(x_tilde: Vectors, x: Vectors, *, sigma: float) -> NDArray[np.
 def near_pairs(x_tilde: Vectors, x: Vectors, *, sigma: float, pairs: int, radius: float, rng: Rng) -> Vectors:
     """Draws of X given x_tilde (D,) as lecture 001 makes them: (kept, D), from the examples `x` (N, D).
 
-    Of `pairs` pairs (X, X_tilde) with Gaussian noise, the X of those whose X_tilde is within `radius` of x_tilde. Their
-    mean estimates the posterior's as `pairs` grows and `radius` shrinks. Raises ValueError if none is.
+    Of `pairs` pairs (X, X_tilde) with Gaussian noise, the X of those whose X_tilde is within `radius` of x_tilde are
+    kept. Their mean approaches the posterior's as `pairs` grows and `radius` shrinks. Raises ValueError if none is
+    kept.
     """
     drawn = x[rng.integers(0, len(x), pairs)]
-    noisy = gaussian(drawn, rng=rng, sigma=sigma)
+    noisy = drawn + np.float32(sigma) * rng.standard_normal(drawn.shape, dtype=np.float32)
     kept = drawn[np.square(noisy - x_tilde).sum(axis=1) <= radius**2]
     if not len(kept):
         raise ValueError(f"none of {pairs} pairs is within {radius:g} of {x_tilde}; draw more or widen the radius")
     return kept
 
 
-def masks(
-    kind: str, arguments: Mapping[str, Any], shape: tuple[int, ...], rng_of_block: Callable[[int], Rng]
-) -> Images:
-    """The masks that a corruption of MASKS multiplied images of `shape` (N, C, H, W) by, float32.
-
-    What it makes of white images when it draws from the same streams. Raises ValueError for another kind.
-    """
-    if kind not in MASKS:
-        raise ValueError(f"{kind}: expected a corruption that masks: {', '.join(MASKS)}")
-    out = np.empty(shape, np.float32)
-    corrupt_blocks(np.full(shape, 255, np.uint8), kind, dict(arguments), out, rng_of_block=rng_of_block)
-    return out
-
-
 def nearest(x_tilde: Images, mask: Images, x: Images, *, kept: int) -> Indices:
-    """Which of the examples `x` (N, C, H, W) are nearest to each x_tilde (M, C, H, W) behind its mask: (M, kept).
+    """Which of the examples `x` (N, C, H, W) are nearest to each x_tilde (M, C, H, W) under its mask: (M, kept).
 
-    Of pairs whose mask is the one of x_tilde, X_tilde = mask * X, the `kept` nearest in Euclidean distance, the nearest
-    first. It is the posterior given x_tilde and its mask, which the network has to guess: a hole in a black background
-    leaves the same image as another one.
+    With the mask of x_tilde every example gives a pair (X, mask * X). The `kept` pairs nearest in Euclidean distance
+    are taken, nearest first. This is the posterior given x_tilde and its mask, which the network has to guess:
+    different holes in a black background leave the same image.
     """
     distances = squared_distances(_flat(x_tilde), _flat(x), _flat(mask))
     best = np.argpartition(distances, kept - 1, axis=1)[:, :kept]
@@ -91,7 +76,7 @@ def noise_draws(
 ) -> tuple[Indices, Images]:
     """Draws from the posterior for white Gaussian noise, as indices (M, kept) of the examples `x`, and its exact mean.
 
-    `x_tilde` (M, C, H, W), `x` (N, C, H, W); `mean` is the noise's own.
+    `x_tilde` (M, C, H, W), `x` (N, C, H, W); `mean` is the mean of the noise.
     """
     weights = posterior_weights(_flat(x_tilde) - mean, _flat(x), sigma=sigma)
     drawn = np.stack([rng.choice(len(x), kept, p=each) for each in weights])
@@ -101,8 +86,11 @@ def noise_draws(
 def values(
     x: Images, phi: Images, mean: Images, examples: Images, drawn: Indices, labels: NDArray[np.integer[Any]]
 ) -> dict[str, Values]:
-    """Per image: mean squared errors between the clean `x`, its restoration `phi`, the posterior's `mean` (M, C, H, W)
-    and the `drawn` (M, kept) `examples`; how far their `labels` (N,) differ."""
+    """What is measured on each image, {name: (M,)}.
+
+    Mean squared errors between the clean `x`, its restoration `phi`, the posterior's `mean`, all (M, C, H, W), and the
+    `drawn` (M, kept) `examples`; and how far the `labels` (N,) of these examples differ.
+    """
     entropies = label_entropy(labels[drawn])
     return {
         "mean_to_denoiser": mse(mean, phi),
@@ -117,13 +105,13 @@ def values(
 
 
 def _of_draws(examples: Images, drawn: Indices, images: Images) -> Values:
-    """Mean squared error between an image and one of the examples drawn for it, over all of these."""
+    """Mean squared error between each image and the examples drawn for it, averaged over these."""
     chosen = (examples[each] for each in drawn)
     return np.array([mse(a, np.broadcast_to(b, a.shape)).mean() for a, b in zip(chosen, images, strict=True)])
 
 
 def label_entropy(labels: NDArray[np.integer[Any]]) -> Values:
-    """Entropy in bits of the labels among the draws for each image, (M, kept) -> (M,); 0: all alike."""
+    """Entropy in bits of the labels among the draws for each image, (M, kept) -> (M,); 0 if all are equal."""
     shares = np.stack([np.bincount(each, minlength=CLASSES) for each in labels]) / labels.shape[1]
     return np.asarray(entropy(shares, base=2, axis=1), dtype=np.float64)
 

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dae.data.corruptions import Images, as_float, downsample
-from dae.data.seeding import stream
-from dae.evaluation.filters import INPUT, clipped, enlarge, same_size
+from dae.core.compute import evaluating, to_float
+from dae.core.images import Images, as_float, average_pool
+from dae.core.streams import stream
 from dae.evaluation.metrics import Values, psnr, quality, report_rows, with_intervals
-from dae.models.compute import evaluating, to_float
-from dae.params import Evaluation
+from dae.evaluation.pictures import INPUT, clipped, enlarge, same_size
+from dae.settings import Evaluation
 
 Metrics = dict[str, Any]
 
@@ -40,12 +40,12 @@ def restoration_metrics(
     seed: int,
     device: torch.device,
 ) -> tuple[Metrics, dict[str, Values], list[dict[str, Any]]]:
-    """Figures of a denoiser on the test set, the values of each image, and M's reports on corrupted and restored.
+    """Metrics of a denoiser on the test set, the values of each image, and M's reports on corrupted and restored ones.
 
-    What M reads of the clean images is the same for all denoisers: its own evaluation has it.
+    What M reads of the clean images is the same for all denoisers and is found in its own evaluation.
 
-    `x_tilde` stored corrupted images, `restored` (N, C, H, W), clipped to [0, 1] for all but its bias, the mean of
-    restored - x; `x` clean bytes, `labels` (N,).
+    `x_tilde` are stored corrupted images, `x` clean bytes, `labels` (N,). `restored` (N, C, H, W) is clipped to [0, 1]
+    for everything but the bias, the mean of restored - x.
     """
     clean = as_float(x)
     corrupted = same_size(as_float(x_tilde), clean.shape[-1])
@@ -66,7 +66,7 @@ def restoration_metrics(
 
 
 def one_of_each(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Index of the first image of each class: what grids show."""
+    """Index of the first image of each class, which is what grids show."""
     return np.unique(labels, return_index=True)[1]
 
 
@@ -84,7 +84,7 @@ def gains(
     settings: Evaluation,
     seed: int,
 ) -> Metrics:
-    """Mean PSNR of the denoiser minus that of each filter, on the images that both restored, with intervals (dB).
+    """Mean PSNR of the denoiser minus that of each baseline, on the images that both restored, with intervals (dB).
 
     `ours` (N,) are the values of the test images with the indices `images`, `filters` those of the images `filtered`.
     """
@@ -102,11 +102,11 @@ def other_scales(
     seed: int,
     device: torch.device,
 ) -> Metrics:
-    """Figures of an upscaler of several `factors` at each of these, with the gain over bicubic interpolation (dB)."""
+    """Metrics of an upscaler at each of several `factors`, with the gain over bicubic interpolation (dB)."""
     figures: Metrics = {}
     clean = as_float(x)
     for factor in factors:
-        small = downsample(clean, factor=factor)
+        small = average_pool(clean, factor)
         each = {
             "psnr": psnr(clipped(apply(model, small, device)), clean),
             "psnr_bicubic": psnr(enlarge(small, "bicubic", clean.shape[-1]), clean),
@@ -117,14 +117,14 @@ def other_scales(
 
 
 def describe(figures: Metrics) -> str:
-    """The figures of a denoiser in one line."""
+    """The metrics of a denoiser in one line."""
     interval = f"[{figures['psnr_low']:.2f}, {figures['psnr_high']:.2f}]"
     read = f"M reads {100 * figures['accuracy_corrupted']:.2f} -> {100 * figures['accuracy_restored']:.2f} %"
     return f"PSNR {figures['psnr_input']:.2f} -> {figures['psnr']:.2f} {interval} dB  {read}"
 
 
 def require_gain(figures: Metrics) -> None:
-    """Raises ValueError if the restoration is no better than its input and than an all-black image."""
+    """Raises ValueError if the restoration beats neither its input nor an all-black image."""
     if figures["psnr"] <= figures["psnr_input"] and figures["psnr"] <= figures["psnr_black"]:
         raise ValueError(
             f"restored test images have PSNR {figures['psnr']:.2f} dB, no more than the corrupted input "

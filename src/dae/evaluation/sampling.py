@@ -1,4 +1,4 @@
-"""Sampled restorations: draws of X given x_tilde, and what their mean and spread are worth (lectures 001, 004)."""
+"""Sampled restorations: draws of X given x_tilde, and how good their mean and spread are (lectures 001, 004)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dae.data.corruptions import Images
-from dae.data.seeding import stream
+from dae.core.compute import evaluating, to_float
+from dae.core.images import Images
+from dae.core.streams import stream
 from dae.evaluation.metrics import Values, mse
-from dae.models.compute import evaluating, to_float
 
 
 def restore(
@@ -26,9 +26,9 @@ def restore(
 ) -> Images:
     """Independent restorations of each image: (N, 1, H, W) stored images -> (samples, N, 1, H, W) in [0, 1].
 
-    `model` estimates the image as `dae.training.batches.flow` has it. The velocity (2 model - 1 - x) / (1 - t) is
-    integrated from noise at t = 0 to an image at t = 1 in `steps` steps of Heun's method, two evaluations each, the
-    last by Euler's, as it is not defined at t = 1 (Karras et al. 2022).
+    `model` estimates the image, as `dae.training.batches.flow` trains it. The velocity (2 model - 1 - x) / (1 - t) is
+    integrated from noise at t = 0 to an image at t = 1 in `steps` steps of Heun's method, with two evaluations each.
+    The last step is Euler's, because the velocity is not defined at t = 1 (Karras et al. 2022).
     """
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     draws = np.empty((samples, *x_tilde.shape), np.float32)
@@ -57,10 +57,10 @@ def _integrate(model: nn.Module, x_tilde: Tensor, x: Tensor, steps: int) -> Tens
 
 
 def spread_values(draws: Images, x: Images, reference: Images) -> Mapping[str, Values]:
-    """Per image: how samples of X | x_tilde relate to its mean. `draws` (samples, N, 1, H, W), the others (N, 1, H, W).
+    """How samples of X | x_tilde relate to its mean, per image. `draws` (samples, N, 1, H, W), the others (N, 1, H, W).
 
-    For exact samples and the exact mean m = E[X | x_tilde]: the mean squared error of a sample is twice that of m, the
-    variance between samples equals the mean squared error of m, and the mean of k samples has 1 + 1 / k times it.
+    With exact samples and the exact mean m = E[X | x_tilde], the mean squared error of a sample is twice that of m, the
+    variance between samples equals that of m, and the mean of k samples has 1 + 1 / k times the error of m.
     """
     mean = draws.mean(axis=0)
     return {

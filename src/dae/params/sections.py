@@ -1,128 +1,153 @@
 """The sections of params.yaml and their entries, as frozen, typed classes."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from dae.choices import STRICT, Count, Counts, Fraction, NonNegative, Positive, choose
-from dae.data.corruptions import CORRUPTIONS, PROCESSES
-from dae.data.points import POINT_SETS
+from dae import registry
+from dae.core.corrupting import corruption
+from dae.settings import Count, Counts, Fraction, Positive, Section, Training
 
-# DVC cannot address keys with dots, and `dvc exp run -S` none with dashes.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+def _is_name(name: str) -> str:
+    """The name, checked: DVC cannot address keys with dots, and `dvc exp run -S` cannot address keys with dashes."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(
+            f"expected a name of lower-case letters, digits and _ that begins with a letter, found {name!r}"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
 Seed = Annotated[int, Field(ge=0)]
-Table = Mapping[str, Callable[..., Any]]
-
-
-class Section(BaseModel):
-    model_config = STRICT
 
 
 class Choice(Section):
-    """A `kind` from a table of functions, and the arguments of that kind beside it."""
+    """A `kind`, which is a file of the room, and the arguments of that kind beside it."""
 
     model_config = ConfigDict(extra="allow")  # frozen and strict by inheritance
-    table: ClassVar[Callable[[], Table]]
+    room: ClassVar[str]
     kind: str
+
+    @classmethod
+    def admitted(cls) -> list[str]:
+        """The kinds of the room that may stand here."""
+        return registry.kinds(cls.room)
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        """The arguments checked and their defaults filled in."""
+        """Check the arguments and fill in the defaults of the kind."""
         if not isinstance(data, Mapping) or "kind" not in data:
             return data
+        kind, admitted = data["kind"], cls.admitted()
+        if kind not in admitted:
+            raise ValueError(f"kind: expected one of {registry.suggest(kind, admitted)}, found {kind!r}")
         own = {name: data[name] for name in cls.model_fields if name in data}
         arguments = {str(name): value for name, value in data.items() if name not in cls.model_fields}
-        return {**own, **choose(cls.table(), data["kind"], arguments)}
+        return {**own, **registry.choose(cls.room, kind, arguments)}
 
     @property
     def arguments(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
 
-
-def _models(table: str) -> Callable[[], Table]:
-    """A table of dae.models, imported when it is asked for: PyTorch takes seconds to load."""
-
-    def load() -> Table:
-        from dae import models
-
-        tables: dict[str, Table] = {
-            "DENOISERS": models.DENOISERS,
-            "UPSCALERS": models.UPSCALERS,
-            "CLASSIFIERS": models.CLASSIFIERS,
-            "POINTS": models.POINTS,
-        }
-        return tables[table]
-
-    return load
-
-
-def _losses() -> Table:
-    from dae.training.losses import LOSSES
-
-    return LOSSES
-
-
-def _estimates(kind: str) -> str | None:
-    from dae.training.losses import RECONSTRUCTION
-
-    return RECONSTRUCTION[kind].estimates if kind in RECONSTRUCTION else None
+    @property
+    def card(self) -> tuple[str, dict[str, Any]]:
+        """Kind and arguments."""
+        return self.kind, self.arguments
 
 
 class CorruptionChoice(Choice):
-    table = lambda: CORRUPTIONS  # noqa: E731
+    room = "corruptions"
 
 
-class CodeCorruption(Choice):
-    """A corruption that codes can have as well as images: units have no neighbours."""
+class CodeCorruption(CorruptionChoice):
+    """A corruption of codes as well as of images: it does not matter which units are neighbours."""
 
-    table = lambda: {kind: process.apply for kind, process in PROCESSES.items() if process.of_codes}  # noqa: E731
-
-
-class DenoiserChoice(Choice):
-    table = _models("DENOISERS")
+    @classmethod
+    def admitted(cls) -> list[str]:
+        return [kind for kind in super().admitted() if corruption(kind).of_codes]
 
 
-class UpscalerChoice(Choice):
-    table = _models("UPSCALERS")
+class NetworkChoice(Choice):
+    """A network of one of the `roles`."""
+
+    room = "networks"
+    roles: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def admitted(cls) -> list[str]:
+        return [kind for kind in super().admitted() if registry.constant(cls.room, kind, "ROLE") in cls.roles]
 
 
-class ClassifierChoice(Choice):
-    table = _models("CLASSIFIERS")
+class DenoiserChoice(NetworkChoice):
+    roles = ("denoiser",)
 
 
-class PointsModelChoice(Choice):
-    table = _models("POINTS")
+class RestorerChoice(NetworkChoice):
+    roles = ("denoiser", "upscaler")
+
+
+class ClassifierChoice(NetworkChoice):
+    roles = ("classifier",)
+
+
+class PointsModelChoice(NetworkChoice):
+    roles = ("points",)
 
 
 class PointsChoice(Choice):
-    table = lambda: POINT_SETS  # noqa: E731
+    room = "points"
 
 
 class LossChoice(Choice):
-    """A loss that needs nothing but output and target."""
+    """A loss that looks through no classifier."""
 
-    table = lambda: {kind: loss for kind, loss in _losses().items() if kind != "general"}  # noqa: E731
+    room = "losses"
+
+    @classmethod
+    def admitted(cls) -> list[str]:
+        from dae.training.losses import wants  # PyTorch takes seconds to load, and not every stage reads a loss
+
+        return [kind for kind in super().admitted() if "classifier" not in wants(kind)]
 
 
-class MeanLossChoice(Choice):
-    """A loss whose minimum is the mean: what a flow is made of."""
+class MeanLossChoice(LossChoice):
+    """A loss that the mean minimises, as a flow needs it."""
 
-    table = lambda: {kind: loss for kind, loss in _losses().items() if _estimates(kind) == "mean"}  # noqa: E731
+    @classmethod
+    def admitted(cls) -> list[str]:
+        from dae.training.losses import estimates
+
+        return [kind for kind in super().admitted() if estimates(kind) == "mean"]
 
 
-class GeneralLossChoice(Choice):
-    """The loss that looks through a classifier as well."""
+class PerceptualLossChoice(Choice):
+    """A loss that looks through a classifier."""
 
-    table = lambda: {"general": _losses()["general"]}  # noqa: E731
+    room = "losses"
+
+    @classmethod
+    def admitted(cls) -> list[str]:
+        from dae.training.losses import wants
+
+        return [kind for kind in super().admitted() if "classifier" in wants(kind)]
 
 
 class Dataset(Section):
-    source: Literal["mnist", "fashion_mnist", "kmnist"]
+    source: str
     raw: str = Field(min_length=1)
     validation: Count
     limit: Count | None
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        if source not in (known := registry.kinds("sources")):
+            raise ValueError(f"expected one of {registry.suggest(source, known)}, found {source!r}")
+        return source
 
 
 class Corruption(CorruptionChoice):
@@ -133,31 +158,41 @@ class Corruption(CorruptionChoice):
 
     @model_validator(mode="after")
     def _draws_differ(self) -> Self:
-        if self.draws > 1 and not PROCESSES[self.kind].is_random:
-            raise ValueError(f"draws: {self.kind} draws nothing at random, so draws should be 1, found {self.draws}")
+        if self.draws > 1 and not corruption(self.kind).is_random:
+            raise ValueError(f"draws: expected 1, since {self.kind} draws nothing at random, found {self.draws}")
         return self
 
 
-class Compute(Section):
-    device: Literal["auto", "cpu", "cuda"]
-    threads: Count
+class Baselines(Section):
+    """On how many test images the baselines are measured, and on how many validation images they are tuned."""
+
+    images: Count
+    tuning_images: Count
 
 
-class Training(Section):
-    """What `dae.training.loop.fit` needs to know."""
+class FromBlock(Training):
+    """Settings of a training, or the name of a block of them as `defaults`; settings beside that name win.
 
-    epochs: Annotated[int, Field(ge=0)]
-    steps_per_epoch: Count | None = None  # batches, of images in a new order every epoch; None: every image once
-    batch_size: Count
-    optimizer: Literal["adam", "adamw", "sgd"]
-    learning_rate: Positive
-    schedule: Literal["constant", "one_cycle", "cosine"]
-    weight_decay: NonNegative
-    precision: Literal["auto", "float32", "bfloat16"]
-    keep: Literal["best", "last"] = "best"
+    Only these sections may name a block, because dvc.yaml has to say what depends on one.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_block(cls, data: Any, info: ValidationInfo) -> Any:
+        """Fill in the settings of the block. `info.context` has the blocks by name."""
+        if not isinstance(data, Mapping) or "defaults" not in data:
+            return data
+        own, name, blocks = {**data}, data["defaults"], info.context or {}
+        del own["defaults"]
+        if not isinstance(name, str) or name not in blocks:
+            known = registry.suggest(name, [str(each) for each in blocks]) or "there is none"
+            raise ValueError(f"defaults: expected a block of defaults ({known}), found {name!r}")
+        if not isinstance(blocks[name], Mapping) or "defaults" in blocks[name]:
+            raise ValueError(f"defaults: expected a block that is complete in itself, found {name!r}")
+        return {**blocks[name], **own}
 
 
-class Trained(Training):
+class Trained(FromBlock):
     epochs: Count
 
 
@@ -171,52 +206,48 @@ class Restoration(Trained):
 
     dataset: Name
     corruption: Name
-    model: Choice
-    loss: LossChoice
+    model: NetworkChoice
+    loss: Choice
     noise: Literal["frozen", "fresh"]
 
 
 class Clean(Restoration):
-    model: DenoiserChoice
+    model: RestorerChoice
+    loss: LossChoice
 
 
 class Perceptual(Restoration):
     """Clean targets, compared through the layers of the classifier `features`."""
 
     model: DenoiserChoice
-    loss: GeneralLossChoice  # type: ignore[assignment]
+    loss: PerceptualLossChoice
     features: Name
 
 
 class Noise2Noise(Restoration):
-    """`shared`: the share of the input's own noise in the target, 0 as the proof wants it, 1 for identical draws."""
+    """`shared`: the share of the input's own noise in the target, 0 as the proof requires, 1 for identical draws."""
 
     model: DenoiserChoice
-    shared: Fraction = 0.0
-    allow_biased: bool = False
+    loss: LossChoice
+    shared: Fraction
+    allow_biased: bool
 
     @field_validator("noise")
     @classmethod
     def _never_clean(cls, noise: str) -> str:
         if noise == "fresh":
             raise ValueError(
-                "should be 'frozen' (fresh noise is drawn on clean images, never read here), found 'fresh'"
+                "expected 'frozen', since fresh noise is drawn on clean images, which Noise2Noise never reads, "
+                "found 'fresh'"
             )
         return noise
-
-
-class Upscaler(Restoration):
-    """`factors`: train on images reduced by any of these, one a batch; null: on the corrupted data set."""
-
-    model: UpscalerChoice
-    factors: Counts | None = None
 
 
 class Stochastic(Restoration):
     """A denoiser that samples; `reference` is the entry of `clean` that estimates the posterior's mean."""
 
     model: DenoiserChoice
-    loss: MeanLossChoice  # type: ignore[assignment]
+    loss: MeanLossChoice
     steps: Count
     samples: Annotated[int, Field(ge=2)]
     images: Count
@@ -229,20 +260,23 @@ class Stacked(Section):
     activation: Literal["relu", "sigmoid"]
     layers: Literal["denoising", "rbm"]
     corruption: CodeCorruption
-    pretraining: Training
+    pretraining: FromBlock
     finetuning: Trained
 
     @model_validator(mode="after")
     def _boltzmann_machines_are_plain(self) -> Self:
         if self.layers == "rbm" and self.activation != "sigmoid":
-            raise ValueError(f"activation: layers rbm need sigmoid, found {self.activation!r}")
+            raise ValueError(f"activation: expected 'sigmoid', which layers of rbm need, found {self.activation!r}")
         if self.layers == "rbm" and self.corruption.arguments.get("level") != 0:
-            raise ValueError("corruption: a Boltzmann machine has none, so it should be {kind: masking, level: 0.0}")
+            raise ValueError(
+                "corruption: expected {kind: masking, level: 0.0}, since a Boltzmann machine takes no corruption, "
+                f"found {self.corruption.model_dump()}"
+            )
         return self
 
 
 class Svm(Section):
-    """Support vector machine with a radial basis function kernel on the pixels, or on their `components` first ones."""
+    """Support vector machine with a Gaussian kernel on the pixels or their first `components` principal components."""
 
     dataset: Name
     images: Count
@@ -253,7 +287,7 @@ class Svm(Section):
 
 
 class Latent(Section):
-    """The codes of an entry of `clean`: drawn in a plane, and read by a support vector machine."""
+    """The codes of an entry of `clean`, plotted in a plane and read by a support vector machine."""
 
     dataset: Name
     corruption: Name
@@ -272,7 +306,7 @@ class Toy(Trained):
 
 
 class Posterior(Section):
-    """The posterior of very corrupted digits beside what the denoiser `denoiser` of `clean` makes of them."""
+    """The posterior of very corrupted digits beside what the entry `denoiser` of `clean` makes of them."""
 
     dataset: Name
     corruption: Name
@@ -283,7 +317,7 @@ class Posterior(Section):
 
 
 class Ablation(Section):
-    """An entry of `noise2noise` against what the proof predicts from the entry `reference`."""
+    """An entry of `noise2noise` beside what the proof predicts from the entry `reference`."""
 
     dataset: Name
     corruption: Name
@@ -291,7 +325,7 @@ class Ablation(Section):
 
 
 class Patches(Section):
-    """Patches of the natural images that scikit-image and scikit-learn ship."""
+    """Patches from the natural images that scikit-image and scikit-learn ship."""
 
     size: Count
     train: Count
@@ -306,12 +340,4 @@ class Filters(Trained):
 
 
 # Denoisers that a figure shows side by side, each as section.entry.
-Members = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]], Field(min_length=1)]
-
-
-class Evaluation(Section):
-    resamples: Annotated[int, Field(ge=100)]
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    filter_images: Count
-    tuning_images: Count
-    require_gain: bool
+Members = Annotated[list[str], Field(min_length=1)]

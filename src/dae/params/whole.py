@@ -1,4 +1,4 @@
-"""All of params.yaml: what an entry names is there, and fits it."""
+"""All of params.yaml, with the check that what an entry names is there and fits it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -7,12 +7,11 @@ from pydantic import model_validator
 
 from dae.params.sections import (
     Ablation,
+    Baselines,
     Classifier,
     Clean,
-    Compute,
     Corruption,
     Dataset,
-    Evaluation,
     Filters,
     Latent,
     Members,
@@ -21,24 +20,24 @@ from dae.params.sections import (
     Patches,
     Perceptual,
     Posterior,
-    Section,
     Seed,
     Stacked,
     Stochastic,
     Svm,
     Toy,
-    Upscaler,
 )
+from dae.registry import suggest
+from dae.settings import Compute, Evaluation, Section
 
-RESTORING = ("clean", "perceptual", "noise2noise", "upscaler", "stochastic")  # sections of denoisers
+RESTORING = ("clean", "perceptual", "noise2noise", "stochastic")  # sections of denoisers
 OF_SAME_NAME = {"latent": "clean", "ablations": "noise2noise"}  # sections about the entry of that name elsewhere
 NAMING = {"dataset": "datasets", "corruption": "corruptions", "features": "classifiers", "denoiser": "clean"}
 
 
 def needed(section: str, name: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(field, section, name) of each entry that an entry cannot do without; the field "" for what its own name means.
+    """(field, section, name) of each entry that an entry needs; the field is "" where its own name says which.
 
-    A denoiser needs the judge of its data set, which bears the name of it.
+    A denoiser needs the judge of its data set, which bears the name of that data set.
     """
     fields = {**NAMING, "reference": "noise2noise" if section == "ablations" else "clean"}
     for field, where in fields.items():
@@ -58,11 +57,11 @@ class Params(Section):
     defaults: dict[Name, dict[str, Any]]
     datasets: dict[Name, Dataset]
     corruptions: dict[Name, Corruption]
+    baselines: Baselines
     classifiers: dict[Name, Classifier]
     clean: dict[Name, Clean]
     perceptual: dict[Name, Perceptual]
     noise2noise: dict[Name, Noise2Noise]
-    upscaler: dict[Name, Upscaler]
     stochastic: dict[Name, Stochastic]
     stacked: dict[Name, Stacked]
     svm: dict[Name, Svm]
@@ -90,13 +89,15 @@ class Params(Section):
                 known = getattr(self, where)
                 if found not in known:
                     key = ".".join(filter(None, [section, name, field]))
-                    raise ValueError(f"{key}: expected one of {where} ({', '.join(known)}), found {found!r}")
+                    names = suggest(found, known)
+                    judge = " of that name, as its judge" if (field, where) == ("dataset", "classifiers") else ""
+                    raise ValueError(f"{key}: expected an entry of {where}{judge} ({names}), found {found!r}")
         for name, members in self.comparisons.items():
             for member in members:
                 section, _, of = member.partition(".")
                 if section not in RESTORING or of not in getattr(self, section):
                     raise ValueError(
-                        f"comparisons.{name}: expected entries of {', '.join(RESTORING)} as section.entry, "
+                        f"comparisons.{name}: expected entries of {', '.join(RESTORING)}, each as section.entry, "
                         f"found {member!r}"
                     )
         return self
@@ -107,13 +108,21 @@ class Params(Section):
             corruption = getattr(entry, "corruption", None)
             if isinstance(corruption, str) and (of := self.corruptions[corruption].dataset) != entry.dataset:  # type: ignore[attr-defined]
                 raise ValueError(
-                    f"{section}.{name}.dataset: corruption {corruption} is of {of}, found {entry.dataset}"  # type: ignore[attr-defined]
+                    f"{section}.{name}.dataset: expected {of}, the data set of the corruption {corruption}, "
+                    f"found {entry.dataset}"  # type: ignore[attr-defined]
                 )
         return self
 
     @model_validator(mode="after")
+    def _judges_are_of_their_data_set(self) -> Self:
+        for name, judge in self.classifiers.items():
+            if name in self.datasets and judge.dataset != name:
+                raise ValueError(f"classifiers.{name}.dataset: expected {name}, which it judges, found {judge.dataset}")
+        return self
+
+    @model_validator(mode="after")
     def _what_is_compared_saw_the_same(self) -> Self:
-        """Samples and their mean, a posterior and its denoiser, an ablation and its entry are of one corruption."""
+        """Samples and their mean, a posterior and its denoiser, an ablation and its entry have the same corruption."""
         pairs: list[tuple[str, Any, Any]] = [
             *((f"stochastic.{name}", entry, self.clean[entry.reference]) for name, entry in self.stochastic.items()),
             *((f"posterior.{name}", entry, self.clean[entry.denoiser]) for name, entry in self.posterior.items()),
@@ -126,5 +135,7 @@ class Params(Section):
                 )
         for name, ablation in self.ablations.items():
             if (kind := self.corruptions[ablation.corruption].kind) != "gaussian":
-                raise ValueError(f"ablations.{name}.corruption: the prediction is for kind gaussian, found {kind}")
+                raise ValueError(
+                    f"ablations.{name}.corruption: expected one of kind gaussian, as the proof assumes, found {kind}"
+                )
         return self

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-matplotlib.rcdefaults()  # whatever the user's own settings are, the same figures
+matplotlib.rcdefaults()  # the figures are the same whatever the user's own settings are
 
 INK, GREY = "#222222", "#999999"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
@@ -69,7 +69,7 @@ def image_grid(rows: Mapping[str, NDArray[Any]], title: str = "", heads: Sequenc
 
 
 def _side_by_side(images: NDArray[Any], count: int) -> NDArray[Any]:
-    """Images (n, 1, H, W) or (n, H, W) as one, white between them and where there is none."""
+    """Images (n, 1, H, W) or (n, H, W) as one, with white between them and in the places of missing ones."""
     height, width = images.shape[-2:]
     step = _step(width)
     strip = np.ones((height, (count - 1) * step + width))
@@ -84,7 +84,7 @@ def _step(width: int) -> int:
 
 
 def filter_grid(weights: NDArray[Any], title: str, columns: int = 20) -> Figure:
-    """Filters (units, side * side), one image a unit; grey is 0, each scaled to its largest weight."""
+    """Filters (units, side * side), one image for each unit, scaled to its largest weight; grey is 0."""
     side = int(np.sqrt(weights.shape[1]))
     scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-12)
     rows = -(-len(scaled) // columns)
@@ -101,9 +101,9 @@ def filter_grid(weights: NDArray[Any], title: str, columns: int = 20) -> Figure:
 
 
 def loss_curves(histories: Mapping[str, Rows], columns: int = 4) -> Figure:
-    """Training and validation loss of each item over epochs, one panel an item: losses differ in scale.
+    """Training and validation loss of each item over epochs, one panel for each item, since losses differ in scale.
 
-    What an adversary or a prior adds to the loss is in training's alone.
+    What an adversary or a prior adds to the loss is part of the training loss alone.
     """
     columns = min(columns, len(histories))
     lines = -(-len(histories) // columns)
@@ -133,7 +133,10 @@ def interval_label(confidence: float) -> str:
 def measures(
     rows: Mapping[str, Mapping[str, Interval]], inputs: Mapping[str, Mapping[str, float]], confidence: float
 ) -> Figure:
-    """One panel a measure, one line an item: {item: {measure: interval}}; `inputs`: the same of the input, as a dot."""
+    """One panel for each measure and one line for each item, {item: {measure: interval}}.
+
+    `inputs` are the values of the items' inputs, {item: {measure: value}}, which are drawn as squares.
+    """
     names = list(next(iter(rows.values())))
     columns = min(2, len(names))  # a figure as wide as a page
     lines = -(-len(names) // columns)
@@ -161,7 +164,7 @@ def measures(
 
 
 def intervals(series: Mapping[str, Mapping[str, Interval]], xlabel: str, title: str = "") -> Figure:
-    """Values with their intervals, one line an item, one colour and marker a series: {series: {item: interval}}."""
+    """Values with intervals, {series: {item: interval}}: a line for each item, a colour and marker for each series."""
     items = list(dict.fromkeys(item for values in series.values() for item in values))
     figure = _figure(7.5, 0.42 * len(items) + 1.3)
     axes = figure.subplots()
@@ -185,7 +188,7 @@ def intervals(series: Mapping[str, Mapping[str, Interval]], xlabel: str, title: 
 def comparison(
     histories: Mapping[str, Rows], column: str, ylabel: str, values: Mapping[str, Interval], xlabel: str
 ) -> Figure:
-    """Left, a column of the histories over epochs; right, final values with intervals; one colour an item in both."""
+    """Left, a column of the histories over epochs; right, final values with intervals; each item has its colour."""
     figure = _figure(9, 3.4)
     left, right = figure.subplots(1, 2)
     colours = dict(zip(values, cycle((BLUE, ORANGE, GREEN, RED, PURPLE, INK, GREY)), strict=False))

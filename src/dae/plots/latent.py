@@ -18,10 +18,10 @@ Box = NDArray[np.float64]  # [[left, bottom], [right, top]]
 
 
 def plane(panels: Mapping[str, Panel], box: Box | None = None) -> Figure:
-    """Codes in a plane, {title: (points, labels)}, one panel a set, on common axes, coloured by label.
+    """Codes in a plane, {title: (points, labels)}, one panel for each set, on common axes, coloured by label.
 
-    The number of a class stands at the median of its codes. Within a `box` the axes are latent units, with a scale;
-    without one they have no meaning of their own, and show none.
+    The number of a class stands at the median of its codes. Within a `box` the axes are latent units, with a scale.
+    Without one the axes have no meaning of their own, and so no scale.
     """
     figure = _figure(5.2 * len(panels) + 0.6, 5.2)
     row = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]

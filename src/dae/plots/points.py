@@ -1,4 +1,4 @@
-"""Figures of denoisers of points in the plane (lecture 001): what is given, in blue; what becomes of it."""
+"""Figures of denoisers of points in the plane (lecture 001)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Points = NDArray[np.floating[Any]]  # (N, 2)
 
 
 def arrow_fields(points: Points, x_tilde: Points, restored: Mapping[str, Points], title: str = "") -> Figure:
-    """Arrows from each x_tilde (M, 2) to where a denoiser puts it, one panel a denoiser, over the data `points`."""
+    """Arrows from each x_tilde (M, 2) to where a denoiser puts it, over the data `points`; one panel per denoiser."""
     figure = Figure(figsize=(4.6 * len(restored), 6.0), layout="constrained")
     panels = figure.subplots(1, len(restored), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (name, places) in zip(panels, restored.items(), strict=True):
@@ -36,7 +36,7 @@ def posterior_samples(
 ) -> Figure:
     """Draws `kept` (K, 2) of X given x_tilde, their mean and the restoration of x_tilde, each (2,).
 
-    Left, all the data `points`; right, what lies within `reach` of x_tilde along either axis.
+    On the left are all the data `points`, on the right what lies within `reach` of x_tilde along both axes.
     """
     figure = Figure(figsize=(9.2, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -1,26 +1,27 @@
-"""Batches of (input, target) pairs, indexed out of whole arrays on the device.
+"""Batches of (input, target) pairs, taken by index from whole arrays on the device.
 
 A source of batches is a function epoch -> iterator, and the pairs of an epoch depend on its number alone: a run that
 is resumed at an epoch sees what an uninterrupted one would have seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from dae.data.corruptions import PROCESSES, Images
-from dae.models.compute import to_float
+from dae.core.compute import to_float
+from dae.core.corrupting import Arguments, corrupt
+from dae.core.images import Images
+from dae.core.streams import Rng
 
 Batch = tuple[Tensor, Tensor]
 Batches = Callable[[int], Iterator[Batch]]
-StreamOf = Callable[..., np.random.Generator]  # (names...) -> the generator of that stream
+StreamOf = Callable[..., Rng]  # (names...) -> the generator of that stream
 
 
-def _order(count: int, size: int, rng: np.random.Generator, device: torch.device) -> Iterator[Tensor]:
+def _order(count: int, size: int, rng: Rng, device: torch.device) -> Iterator[Tensor]:
     yield from torch.from_numpy(rng.permutation(count)).to(device).split(size)
 
 
@@ -73,7 +74,7 @@ def mixed(first: Tensor, second: Tensor, shared: float) -> Batch:
 
 
 def reduced(x: Tensor, factors: Sequence[int], *, size: int, stream_of: StreamOf) -> Batches:
-    """Pairs of small and full-size image, all of a batch reduced by one of `factors` (Lim et al. 2017, MDSR)."""
+    """Pairs of small and full-size image; a batch is reduced by one of `factors` (Lim et al. 2017, MDSR)."""
 
     def batches(epoch: int) -> Iterator[Batch]:
         rng = stream_of("factor", epoch)
@@ -85,11 +86,12 @@ def reduced(x: Tensor, factors: Sequence[int], *, size: int, stream_of: StreamOf
 
 
 def flow(pairs: Batches, stream_of: StreamOf) -> Batches:
-    """Pairs of a denoiser turned into those of a flow from noise to clean images, given the corrupted ones.
+    """Turn the pairs of a denoiser into those of a flow from noise to clean images, given the corrupted ones.
 
     With z ~ N(0, I), t ~ U(0, 1) and the image scaled to x = 2 target - 1, the network sees (x_tilde, x_t, t) as
-    channels, x_t = (1 - t) z + t x, and learns the image: it denoises x_t with the help of x_tilde. Where its output
-    is E[x | x_tilde, x_t], the velocity of the flow (Liu et al. 2023; Lipman et al. 2023) is (that - x_t) / (1 - t).
+    channels, where x_t = (1 - t) z + t x, and learns the image: it denoises x_t with the help of x_tilde. With the
+    output e = E[x | x_tilde, x_t], the velocity of the flow is (e - x_t) / (1 - t) (Liu et al. 2023; Lipman et al.
+    2023).
     """
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -100,7 +102,7 @@ def flow(pairs: Batches, stream_of: StreamOf) -> Batches:
     return batches
 
 
-def flow_pair(x_tilde: Tensor, target: Tensor, rng: np.random.Generator) -> Batch:
+def flow_pair(x_tilde: Tensor, target: Tensor, rng: Rng) -> Batch:
     """(x_tilde, x_t, t) as channels, (N, 3, H, W), of one draw of z and t, and the target as it is, (N, 1, H, W)."""
     x = 2 * target - 1
     z = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32)).to(x.device)
@@ -108,7 +110,7 @@ def flow_pair(x_tilde: Tensor, target: Tensor, rng: np.random.Generator) -> Batc
     return torch.cat([x_tilde, torch.lerp(z, x, t), t.expand_as(x)], dim=1), target
 
 
-def fresh(x: Tensor, kind: str, arguments: dict[str, Any], *, size: int, stream_of: StreamOf) -> Batches:
+def fresh(x: Tensor, kind: str, arguments: Arguments, *, size: int, stream_of: StreamOf) -> Batches:
     """Pairs of corrupted and clean input with the noise drawn anew for every batch.
 
     `x` is (N, C, H, W) or, for codes, (N, D).
@@ -123,12 +125,10 @@ def fresh(x: Tensor, kind: str, arguments: dict[str, Any], *, size: int, stream_
     return batches
 
 
-def corrupted(x: Tensor, kind: str, arguments: dict[str, Any], rng: np.random.Generator) -> Tensor:
+def corrupted(x: Tensor, kind: str, arguments: Arguments, rng: Rng) -> Tensor:
     """One draw of the corruption of a batch of images (N, C, H, W) or codes (N, D)."""
-    process = PROCESSES[kind]
     clean: Images = x.cpu().numpy()
-    source = {"rng": rng} if process.is_random else {}
-    noisy = process.apply(clean if clean.ndim > 2 else clean[:, None], **source, **arguments)
+    noisy = corrupt(clean if clean.ndim > 2 else clean[:, None], kind, arguments, rng=rng)
     return torch.from_numpy(noisy if clean.ndim > 2 else noisy[:, 0]).to(x.device)
 
 

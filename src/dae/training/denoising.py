@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dae.models.compute import Loss, mean_loss, require_alive
-from dae.params import Choice, Training
+from dae.core.compute import Loss, mean_loss, require_alive
+from dae.core.corrupting import Arguments
+from dae.settings import Training
 from dae.training.batches import StreamOf, corrupted, fresh, in_order
 from dae.training.loop import Fit, fit
 
@@ -16,15 +17,17 @@ def fit_denoiser(
     x: Tensor,
     x_validation: Tensor,
     *,
-    corruption: Choice,
+    corruption: tuple[str, Arguments],
     stream_of: StreamOf,
     settings: Training,
     name: str,
     **options: Any,
 ) -> Fit:
-    """`dae.training.loop.fit` to restore `x` (N, ...) from its corruption; validated on one draw that stays."""
-    noise = corruption.kind, corruption.arguments
-    noisy = corrupted(x_validation, *noise, stream_of("validation"))
+    """`dae.training.loop.fit` to restore `x` (N, ...) from its corruption, given as its kind and arguments.
+
+    It is validated on one draw of noise, the same after every epoch.
+    """
+    noisy = corrupted(x_validation, *corruption, stream_of("validation"))
 
     def validate(net: nn.Module) -> dict[str, float]:
         require_alive(net, noisy[:100], name)
@@ -33,7 +36,7 @@ def fit_denoiser(
     return fit(
         model,
         loss,
-        fresh(x, *noise, size=settings.batch_size, stream_of=stream_of),
+        fresh(x, *corruption, size=settings.batch_size, stream_of=stream_of),
         validate,
         count=len(x),
         settings=settings,

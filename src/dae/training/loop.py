@@ -1,4 +1,4 @@
-"""The only training loop: epochs, optimiser, schedule, validation, the state to keep, resuming."""
+"""The only training loop: epochs, optimiser, schedule, validation, the state to keep, and resuming."""
 
 import copy
 import math
@@ -18,10 +18,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from dae.data.files import replacing_file
-from dae.data.seeding import torch_stream
-from dae.models.compute import Loss, eager, evaluating, in_bfloat16, penalised
-from dae.params import Training
+from dae.core.compute import Loss, eager, evaluating, in_bfloat16, penalised
+from dae.core.files import replacing_file
+from dae.core.streams import torch_stream
+from dae.settings import Training
 from dae.training.batches import Batch, Batches
 
 Row = dict[str, Any]  # one epoch of history
@@ -31,8 +31,8 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": partial(eager(AdamW), fused=True),
     "sgd": partial(eager(SGD), momentum=0.9),
 }
-# The rate at a step: constant; up to the given rate and down to 0 (Smith 2018), the momentum the other way; half a
-# cosine down to 0.
+# The rate at each step: constant; rising to the given rate and falling to 0 (Smith 2018), with the momentum going the
+# other way; falling to 0 along half a cosine.
 SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler]] = {
     "constant": lambda optimizer, rate, steps: LambdaLR(optimizer, lambda step: 1.0),
     "one_cycle": lambda optimizer, rate, steps: OneCycleLR(optimizer, max_lr=rate, total_steps=max(2, steps)),
@@ -42,7 +42,7 @@ SCHEDULES: dict[str, Callable[[Optimizer, float, int], LRScheduler]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state of an unfinished training lies, and what it must have been made from to be taken up again."""
+    """Where the state of an unfinished training lies, and the fingerprint that it must have to be used again."""
 
     path: Path
     fingerprint: str
@@ -52,7 +52,7 @@ class Checkpoint:
 class Fit:
     """What a training gave: a row and a snapshot per epoch, and the weights that `settings.keep` says to keep.
 
-    `best_epoch`, `best_value`: the epoch of these weights, and its first validation figure.
+    `best_epoch`, `best_value`: the epoch of these weights, and its first validation metric.
     """
 
     history: list[Row] = field(default_factory=list)
@@ -61,10 +61,16 @@ class Fit:
     best_value: float = math.inf
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def figures(self) -> Row:
+        """What metrics.json says of a training: the epoch whose weights are kept, and the metrics of that epoch."""
+        row = self.history[self.best_epoch - 1]
+        return {"best_epoch": self.best_epoch, **{f"best_{key}": row[key] for key in row if key != "epoch"}}
+
 
 @runtime_checkable
 class Progressive(Protocol):
-    """A loss that changes while training goes on: it is told the share of all steps that are done, in [0, 1)."""
+    """A loss that changes during the training: it is told the share of all steps that are done, in [0, 1)."""
 
     progress: float
 
@@ -83,15 +89,15 @@ def fit(
     on_epoch: Callable[[Row, float], None] = lambda row, seconds: None,
     snapshot: Callable[[nn.Module], Tensor] | None = None,
 ) -> Fit:
-    """Train `model` in place and load its best state into it, or leave it in its last one (`settings.keep`).
+    """Train `model` in place and load its best state into it, or leave it in its last state (`settings.keep`).
 
     `batches(epoch)` yields the pairs of an epoch, `count` examples in all, of which `settings.steps_per_epoch` may take
-    the first ones only; `validate(model)` gives the validation figures of an epoch, the first of which decides what is
-    best (of equals, the later). What the model itself draws comes from the stream of `seed`, `name` and the epoch.
+    the first ones only; `validate(model)` gives the validation metrics of an epoch, the first of which decides what is
+    best (of equals, the later). Random numbers of the model come from the stream of `seed`, `name` and the epoch.
     `on_epoch` gets each row of history and the seconds it took; `snapshot(model)` is what to keep of each epoch, such
-    as some restored images. A loss that is a module goes to the model's device, and its state belongs to the
-    training's. With a `checkpoint`, training goes on from the last finished epoch and ends with the same weights as if
-    it had not stopped. Raises ValueError when the loss is not finite any more.
+    as some restored images. A loss that is a module goes to the model's device, and its state is part of the
+    training's. With a `checkpoint`, training goes on after the last finished epoch and ends with the same weights as if
+    it had not stopped. Raises ValueError as soon as the loss or a metric is not finite.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)
@@ -106,7 +112,7 @@ def fit(
         parts["loss"] = loss.to(device)
     result = _resume(checkpoint, parts) if checkpoint else Fit()
 
-    for row in result.history:  # what an interrupted run has done already
+    for row in result.history:  # the epochs that an interrupted run has done already
         on_epoch(row, 0.0)
     for epoch in range(len(result.history), settings.epochs):
         began = time.perf_counter()
@@ -140,7 +146,7 @@ def _epoch(
     settings: Training,
     steps: int,
 ) -> float:
-    """One pass over the pairs; the sum of the loss over the examples. `steps`: those of the whole training."""
+    """Make one pass over the pairs. Returns the sum of the loss over the examples. `steps`: of the whole training."""
     device = next(model.parameters()).device
     objective = penalised(loss, model)
     bfloat16 = in_bfloat16(settings.precision, device)
@@ -162,7 +168,7 @@ def _epoch(
 
 def _keep(result: Fit, row: Row, model: nn.Module, settings: Training) -> None:
     result.history.append(row)
-    value = list(row.values())[2]  # the first figure of `validate`, after epoch and train_loss
+    value = list(row.values())[2]  # the first metric of `validate`, after epoch and train_loss
     if settings.keep == "last" or value <= result.best_value:
         result.best_epoch, result.best_value = row["epoch"], value
         result.best_state = copy.deepcopy(model.state_dict())
@@ -188,27 +194,27 @@ def _save(checkpoint: Checkpoint, parts: dict[str, Any], result: Fit) -> None:
     with replacing_file(checkpoint.path) as fresh:
         try:
             torch.save({"fingerprint": checkpoint.fingerprint, "result": vars(result), **state}, fresh)
-        except RuntimeError as error:  # what PyTorch makes of a full disk
+        except RuntimeError as error:  # PyTorch's error when the disk is full
             raise OSError(f"{checkpoint.path}: cannot be written: {str(error).splitlines()[0]}") from None
 
 
 def _resume(checkpoint: Checkpoint, parts: dict[str, Any]) -> Fit:
-    """The state that was saved, if it is whole and of the same making; else a new start."""
+    """The state that was saved, if it is whole and has the same fingerprint; otherwise a new start."""
     if not checkpoint.path.exists():
         return Fit()
     try:
         with zipfile.ZipFile(checkpoint.path) as archive:
-            if damaged := archive.testzip():  # PyTorch checks no sums
+            if damaged := archive.testzip():  # PyTorch does not test this
                 raise ValueError(f"{damaged} is not what was written")
         saved = torch.load(checkpoint.path, map_location="cpu", weights_only=True)
         if saved["fingerprint"] != checkpoint.fingerprint:
             return Fit()
         result = Fit(**saved["result"])
         states = {name: saved[name] for name in parts}
-    except Exception as error:  # noqa: BLE001 (what a damaged file leads to has no end)
+    except Exception as error:  # noqa: BLE001 (a damaged file can raise almost any error)
         print(f"{checkpoint.path}: damaged, so training starts anew: {error}".splitlines()[0], file=sys.stderr)
         return Fit()
     for name, part in parts.items():
         part.load_state_dict(states[name])
-    print(f"{checkpoint.path}: goes on after epoch {len(result.history)}", file=sys.stderr, flush=True)
+    print(f"{checkpoint.path}: training goes on after epoch {len(result.history)}", file=sys.stderr, flush=True)
     return result

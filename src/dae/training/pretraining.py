@@ -9,14 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.data.seeding import torch_stream
-from dae.models import StackedEncoder
-from dae.models.compute import evaluating, outputs
-from dae.params import Choice, Training
+from dae.core.compute import evaluating, outputs
+from dae.core.corrupting import Arguments
+from dae.core.streams import torch_stream
+from dae.losses.mse import mse
+from dae.networks.stacked import StackedEncoder
+from dae.settings import Training
 from dae.training.batches import StreamOf, frozen
 from dae.training.denoising import fit_denoiser
 from dae.training.loop import Checkpoint, Fit, fit
-from dae.training.losses import binary_cross_entropy, mse
+from dae.training.losses import binary_cross_entropy
 
 
 class DenoisingLayer(nn.Module):
@@ -35,7 +37,7 @@ class DenoisingLayer(nn.Module):
 class RBM(nn.Module):
     """Binary restricted Boltzmann machine P(v, h) ~ exp(b.v + c.h + h.Wv); W and c are those of `linear` itself.
 
-    Visible values (N, D) in [0, 1] that are not binary, as pixels, are taken as the probabilities of binary units
+    Visible values (N, D) in [0, 1] that are not binary, such as pixels, are taken as probabilities of binary units
     (Hinton, Osindero and Teh 2006).
     """
 
@@ -49,7 +51,7 @@ class RBM(nn.Module):
 
         The reconstruction v_1 = P(v = 1 | h), h drawn from P(h | v) by PyTorch's global generator, is a constant: the
         gradient in W is <h_1 v_1> - <h v> with h = P(h = 1 | v), h_1 = P(h = 1 | v_1) (Hinton 2002; 2010, section 3).
-        The value says nothing of the fit: contrastive divergence follows the gradient of no function.
+        The value says nothing about the fit: contrastive divergence follows the gradient of no function.
         """
         a = self.linear(v)
         with torch.no_grad():
@@ -77,7 +79,7 @@ def pretrain(
     x_validation: Tensor,
     *,
     layers: Literal["denoising", "rbm"],
-    corruption: Choice,
+    corruption: tuple[str, Arguments],
     settings: Training,
     name: str,
     seed: int,
@@ -85,14 +87,14 @@ def pretrain(
     checkpoint_of: Callable[[int], Checkpoint],
     on_epoch: Callable[[int, dict[str, float], float], None],
 ) -> list[Fit]:
-    """Train the layers of `stack` in place, one after the other; one Fit a layer.
+    """Train the layers of `stack` in place, one after the other. Returns one Fit per layer.
 
     `x` and `x_validation` are images (N, C, H, W), float32 in [0, 1]. A denoising layer learns to reconstruct its
-    uncorrupted input from a corrupted one, an RBM the distribution of its input; then the clean input goes up through
-    it, for an RBM the probabilities of its hidden units, and becomes the input of layer k + 1. With corruption level 0
-    denoising layers are ordinary autoencoders.
+    uncorrupted input from a corrupted one; an RBM learns the distribution of its input. Then the layer encodes its
+    clean input, an RBM as the probabilities of its hidden units, and the codes are the input of layer k + 1. With
+    corruption level 0 denoising layers are ordinary autoencoders.
 
-    RBMs want units that are sigmoids, and take no corruption.
+    RBMs need sigmoid units and take no corruption.
     """
     results = []
     h, h_validation = x.flatten(1), x_validation.flatten(1)
@@ -122,7 +124,7 @@ def pretrain(
 def _train_rbm(
     rbm: RBM, h: Tensor, h_validation: Tensor, *, stream_of: StreamOf, settings: Training, **options: Any
 ) -> Fit:
-    """Contrastive divergence; what is validated is the cross-entropy of the mean-field reconstruction."""
+    """Contrastive divergence; the validation loss is the cross-entropy of the mean-field reconstruction."""
     return fit(
         rbm,
         lambda differences, _: differences.mean(),
