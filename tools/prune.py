@@ -1,6 +1,5 @@
 """Remove the outputs of entries that are no longer in params.yaml, and their part of dvc.lock."""
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML
 
 from dae.core.files import replacing_file
 from stages.common import run
+from tools import outputs
 
 
 def main() -> None:
@@ -48,10 +48,7 @@ def remove(path: Path, root: Path, kept: Collection[Path] = ()) -> None:
     """
     if not path.resolve().is_relative_to(root.resolve()) or path.resolve() == root.resolve():
         raise ValueError(f"{path}: expected an output within {root}")
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    outputs.remove(path)
     for parent in path.parents:
         if parent == root or parent in kept or not parent.exists() or any(parent.iterdir()):
             break
